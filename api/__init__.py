@@ -1,0 +1,1 @@
+"""The edges: the HTTP interface and the command line, thin over commands and projections."""

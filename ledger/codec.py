@@ -1,0 +1,151 @@
+"""Events to bytes and back: one JSON shape for ever, personal fields sealed, old versions upcast on reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ledger.events import EVENT_CLASSES, FORGOTTEN, Actor, Event, Metadata
+from ledger.personal import seal, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+# (topic, version of the stored event) to the function that lifts its data by one version.
+UPCASTS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+
+class State(msgspec.Struct, frozen=True):
+    """The stored state: the class version, the times, who, why, and the event's own data."""
+
+    version: int
+    occurred_at: datetime
+    booked_at: datetime
+    actor: Actor
+    cause: str
+    data: msgspec.Raw
+
+
+class SealedField(msgspec.Struct, frozen=True):
+    """A personal field as the log holds it."""
+
+    subject: str
+    sealed: str
+
+
+class _OutgoingState(msgspec.Struct, frozen=True):
+    version: int
+    occurred_at: datetime
+    booked_at: datetime
+    actor: Actor
+    cause: str
+    data: Any
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """One row of the log as it is stored."""
+
+    position: int
+    stream: UUID
+    stream_version: int
+    topic: str
+    state: bytes
+    book: UUID
+    recorded_at: datetime
+
+
+_encoder: Final = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+_state_decoder: Final = msgspec.json.Decoder(State)
+
+
+@cache
+def _data_decoder(event_class: type[Event]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(event_class)
+
+
+def encode(
+    event: Event, metadata: Metadata, stream: UUID, stream_version: int, data_keys: Mapping[str, bytes]
+) -> bytes:
+    """Write the state of an event; `data_keys` holds the data key of its subject if it has personal fields."""
+    data: Any = event
+    if event.personal:
+        data = _sealed(event, stream, stream_version, data_keys)
+    return _encoder.encode(
+        _OutgoingState(
+            event.version, metadata.occurred_at, metadata.booked_at, metadata.actor, metadata.cause, data
+        )
+    )
+
+
+def _sealed(
+    event: Event, stream: UUID, stream_version: int, data_keys: Mapping[str, bytes]
+) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(event)
+    subject = event.subject()
+    for field in event.personal:
+        if data[field] is not None:
+            text = seal(data[field], data_keys[subject], stream, stream_version, field)
+            data[field] = {"subject": subject, "sealed": text}
+    return data
+
+
+def decode_state(state: bytes) -> State:
+    """Read the state around an event, leaving its data for later."""
+    return _state_decoder.decode(state)
+
+
+def metadata_of(state: State, book: UUID) -> Metadata:
+    """Give the metadata a state carries, in the book of its row."""
+    return Metadata(
+        book=book,
+        occurred_at=state.occurred_at,
+        booked_at=state.booked_at,
+        actor=state.actor,
+        cause=state.cause,
+    )
+
+
+def subjects_of(topic: str, state: State) -> set[str]:
+    """Name the data subjects whose keys are needed to read an event."""
+    personal = EVENT_CLASSES[topic].personal
+    if not personal:
+        return set()
+    data = msgspec.json.decode(state.data)
+    return {data[field]["subject"] for field in personal if isinstance(data.get(field), dict)}
+
+
+def decode_event(
+    topic: str, state: State, stream: UUID, stream_version: int, data_keys: Mapping[str, bytes]
+) -> Event:
+    """Read an event back; a personal field whose key is destroyed reads as one constant."""
+    event_class = EVENT_CLASSES[topic]
+    if not event_class.personal and state.version == event_class.version:
+        event: Event = _data_decoder(event_class).decode(state.data)
+        return event
+    data = msgspec.json.decode(state.data)
+    for field in event_class.personal:
+        if isinstance(data.get(field), dict):
+            data[field] = _opened(data[field], stream, stream_version, field, data_keys)
+    return msgspec.convert(_upcast(topic, state.version, data), event_class, strict=False)
+
+
+def _opened(
+    sealed: dict[str, str], stream: UUID, stream_version: int, field: str, data_keys: Mapping[str, bytes]
+) -> str:
+    data_key = data_keys.get(sealed["subject"])
+    if data_key is None:
+        return FORGOTTEN
+    return unseal(sealed["sealed"], data_key, stream, stream_version, field)
+
+
+def _upcast(topic: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
+    while version < EVENT_CLASSES[topic].version:
+        data = UPCASTS[topic, version](data)
+        version += 1
+    return data

@@ -1,0 +1,24 @@
+"""Events of a payment: money received, whatever it is applied to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from ledger.events.base import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentReceived(Event):
+    """An account paid an amount, through a processor or outside it; `reference` is the processor's own id."""
+
+    topic: ClassVar[str] = "payment.received"
+
+    payment: str
+    account: str
+    amount: int
+    currency: str
+    method: str
+    reference: str | None
+    received_at: datetime

@@ -1,0 +1,108 @@
+"""The value domain: one set of limits for every edge, narrower than what PostgreSQL can hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from ledger.errors import Invalid
+
+MAX_NAME_CHARACTERS: Final = 200
+MAX_EMAIL_CHARACTERS: Final = 254
+MAX_IDENTITY_CHARACTERS: Final = 255
+MAX_METER_CHARACTERS: Final = 100
+MAX_REASON_CHARACTERS: Final = 1_000
+MAX_PROPERTIES: Final = 50
+MAX_PROPERTY_KEY_CHARACTERS: Final = 64
+MAX_PROPERTY_VALUE_CHARACTERS: Final = 512
+MAX_QUANTITY_INTEGER_DIGITS: Final = 18
+MAX_QUANTITY_FRACTION_DIGITS: Final = 12
+MAX_AMOUNT_DIGITS: Final = 18
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+# Text longer than this can only be a number beyond the domain; reading it would cost more than refusing it.
+_MAX_QUANTITY_CHARACTERS: Final = 48
+
+
+def _refuse(field: str, reason: str) -> Invalid:
+    return Invalid(f"{field}: {reason}", {field: [reason]})
+
+
+def text_problem(value: str, limit_characters: int) -> str | None:
+    """Say what keeps a text out of the value domain, or nothing."""
+    if not value or value.isspace():
+        return "must not be empty"
+    if len(value) > limit_characters:
+        return f"must have at most {limit_characters} characters"
+    if "\x00" in value:
+        return "must not contain a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "must not contain a lone surrogate"
+    return None
+
+
+def checked_text(value: str, limit_characters: int, field: str) -> str:
+    """Return a text of the value domain, or refuse it by name."""
+    problem = text_problem(value, limit_characters)
+    if problem is not None:
+        raise _refuse(field, problem)
+    return value
+
+
+def checked_quantity(value: str | int | Decimal, field: str = "quantity") -> Decimal:
+    """Return a quantity: finite, not negative, at most 18 integer and 12 fraction digits."""
+    text = str(value)
+    if len(text) > _MAX_QUANTITY_CHARACTERS or not text.isascii() or "_" in text or text != text.strip():
+        raise _refuse(field, "must be a decimal number of at most 18 integer and 12 fraction digits")
+    try:
+        quantity = Decimal(text)
+    except InvalidOperation:
+        raise _refuse(field, "must be a decimal number") from None
+    problem = _quantity_problem(quantity)
+    if problem is not None:
+        raise _refuse(field, problem)
+    return quantity
+
+
+def _quantity_problem(quantity: Decimal) -> str | None:
+    if not quantity.is_finite():
+        return "must be a finite number"
+    if quantity.is_signed():
+        return "must not be negative"
+    if quantity.adjusted() >= MAX_QUANTITY_INTEGER_DIGITS:
+        return "must have at most 18 integer digits"
+    _, digits, exponent = quantity.as_tuple()
+    assert isinstance(exponent, int)
+    fraction_digits = max(0, -exponent)
+    trailing_zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    if fraction_digits - min(trailing_zeros, fraction_digits) > MAX_QUANTITY_FRACTION_DIGITS:
+        return "must have at most 12 fraction digits"
+    return None
+
+
+def quantity_text(quantity: Decimal) -> str:
+    """Write a quantity the one canonical way: no exponent, no trailing zeros."""
+    text = format(quantity, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def checked_time(value: datetime, field: str = "time") -> datetime:
+    """Return an instant as aware UTC within the years 2000 to 2200."""
+    if value.tzinfo is None:
+        raise _refuse(field, "must carry a UTC offset")
+    try:
+        instant = value.astimezone(UTC)
+    except OverflowError:
+        raise _refuse(field, "is out of range") from None
+    if not EARLIEST <= instant < LATEST:
+        raise _refuse(field, "must lie between 2000 and 2200")
+    return instant
+
+
+def instant_text(instant: datetime) -> str:
+    """Write an instant as RFC 3339 UTC with a Z."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

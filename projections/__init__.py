@@ -1,0 +1,1 @@
+"""Read models: thrown away and rebuilt from the log at will, and always the same."""

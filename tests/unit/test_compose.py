@@ -1,0 +1,178 @@
+"""docker-compose.yml says nothing that the code does not know: no Docker engine is needed to find out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import click
+import pytest
+import yaml
+
+from api.cli import daybook
+from ledger.settings import VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+ENV_EXAMPLE = (ROOT / ".env.example").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+# Which service may know which database role: nothing that keeps running knows the owner.
+DATABASE_USERS = {
+    "DATABASE_URL": "daybook",
+    "DAYBOOK_APP_URL": "daybook_app",
+    "DAYBOOK_INGEST_URL": "daybook_ingest",
+    "DAYBOOK_FOLLOWER_URL": "daybook_follower",
+}
+
+
+def options(service: dict[str, Any]) -> dict[str, Any]:
+    """Parse a service's command line as click would, without running it."""
+    name, *arguments = service["command"]
+    command = daybook.get_command(click.Context(daybook), name)
+    assert command is not None, f"there is no `daybook {name}`"
+    return command.make_context(name, arguments).params
+
+
+def environment(service: dict[str, Any]) -> dict[str, str]:
+    """Return the variables a service is given."""
+    return cast("dict[str, str]", service.get("environment", {}))
+
+
+def published(service: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Yield (interface, port outside, port inside) of every port a service publishes."""
+    for mapping in service.get("ports", []):
+        interface, outside, inside = mapping.split(":")
+        yield interface, int(outside), int(inside)
+
+
+def waits(service: dict[str, Any]) -> dict[str, str]:
+    """Return what a service waits for, and for which condition."""
+    return {name: entry["condition"] for name, entry in service.get("depends_on", {}).items()}
+
+
+def test_every_process_of_this_version_has_a_service_named_after_its_command() -> None:
+    assert {name: service["command"][0] for name, service in OURS.items()} == {
+        "migrate": "migrate",
+        "project": "project",
+        "serve": "serve",
+    }
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_line_is_one_that_the_cli_takes(name: str) -> None:
+    assert options(OURS[name]) is not None
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_is_one_that_the_settings_read(name: str) -> None:
+    assert set(environment(OURS[name])) <= set(VARIABLES)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_passed_through_keeps_its_name_and_has_no_default(name: str) -> None:
+    for variable, value in environment(OURS[name]).items():
+        for reference in re.findall(r"\$\{[^}]*\}", value):
+            assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", reference), f"{variable} needs `:?`"
+        if value.startswith("${"):
+            assert value.startswith("${" + variable + ":")
+
+
+def test_every_variable_of_the_compose_file_is_explained_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", TEXT))
+    explained = set(re.findall(r"^(?:# )?(\w+)=", ENV_EXAMPLE, flags=re.MULTILINE))
+    assert used == explained
+
+
+def test_the_example_holds_no_secret() -> None:
+    assert re.findall(r"^\w+=(.+)$", ENV_EXAMPLE, flags=re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_database_url_reaches_the_compose_database_as_its_own_role(name: str) -> None:
+    database = environment(SERVICES["postgres"])["POSTGRES_DB"]
+    for variable, value in environment(OURS[name]).items():
+        if not variable.endswith("_URL"):
+            continue
+        url = urlsplit(re.sub(r"\$\{[^}]*\}", "secret", value))
+        assert (url.scheme, url.hostname, url.port, url.path) == (
+            "postgresql",
+            "postgres",
+            5432,
+            f"/{database}",
+        )
+        assert url.username == DATABASE_USERS[variable]
+
+
+def test_only_the_migration_knows_the_owner_of_the_database() -> None:
+    assert [name for name in OURS if "DATABASE_URL" in environment(OURS[name])] == ["migrate"]
+
+
+def test_the_server_listens_on_the_port_that_is_published_checked_and_exposed() -> None:
+    serve = OURS["serve"]
+    port = options(serve)["port"]
+    assert [(outside, inside) for _, outside, inside in published(serve)] == [(port, port)]
+    assert f"http://127.0.0.1:{port}/readyz" in " ".join(serve["healthcheck"]["test"])
+    assert f"EXPOSE {port}\n" in DOCKERFILE
+
+
+def test_the_server_is_reachable_from_outside_its_container() -> None:
+    assert options(OURS["serve"])["host"] == "0.0.0.0"  # noqa: S104 (inside a container this is the only way in)
+
+
+def test_every_port_is_published_to_this_machine_alone() -> None:
+    for service in SERVICES.values():
+        assert all(interface == "127.0.0.1" for interface, _, _ in published(service))
+
+
+def test_no_two_services_publish_the_same_port() -> None:
+    ports = [outside for service in SERVICES.values() for _, outside, _ in published(service)]
+    assert len(ports) == len(set(ports))
+
+
+def test_what_is_waited_for_can_come_true() -> None:
+    for service in SERVICES.values():
+        for name, condition in waits(service).items():
+            if condition == "service_completed_successfully":
+                assert SERVICES[name]["restart"] == "no"
+            else:
+                assert condition == "service_healthy"
+                assert "healthcheck" in SERVICES[name]
+
+
+@pytest.mark.parametrize("name", sorted(set(OURS) - {"migrate"}))
+def test_every_process_waits_for_the_database_and_its_migrations(name: str) -> None:
+    assert waits(OURS[name]) == {"postgres": "service_healthy", "migrate": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
+def test_every_process_that_keeps_running_is_started_again_when_it_dies(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ["postgres", "kafka", "serve"])
+def test_everything_that_listens_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_kafka_is_one_node_whose_listeners_are_all_mapped_and_advertised() -> None:
+    kafka = environment(SERVICES["kafka"])
+    listeners = dict(entry.split("://") for entry in kafka["KAFKA_LISTENERS"].split(","))
+    advertised = dict(entry.split("://") for entry in kafka["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    mapped = dict(entry.split(":") for entry in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert set(listeners) == set(mapped) == {*advertised, kafka["KAFKA_CONTROLLER_LISTENER_NAMES"]}
+    assert all(address.endswith(listeners[name]) for name, address in advertised.items())
+    assert [f":{inside}" for _, _, inside in published(SERVICES["kafka"])] == [listeners["HOST"]]
+
+
+def test_the_image_starts_the_command_and_carries_every_package() -> None:
+    assert 'ENTRYPOINT ["daybook"]' in DOCKERFILE
+    kept = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE))
+    assert {"api", "commands", "consumers", "ledger", "projections", "schemas"} <= kept
