@@ -1,7 +1,7 @@
 """A real PostgreSQL under a folder of the user's, for `daybook dev`, the demo and the tests.
 
-It survives what a laptop does to it. Killing Daybook leaves the server running: the next start takes it over,
-and stops it when it ends cleanly. Killing the server leaves a stale `postmaster.pid`: the next start recovers.
+It survives what a laptop does to it. Killing Daybook leaves the server running: the next start takes it over
+and, ending cleanly, stops it. Killing the server leaves a stale `postmaster.pid`: the next start recovers.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class EmbeddedPostgres:
             return
         try:
             self._stop_server(signal.SIGINT)
+            self._cluster.remove_sockets()
         finally:
             self._lock.release()
 

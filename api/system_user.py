@@ -1,7 +1,7 @@
 """The user that PostgreSQL runs as when Daybook is root (in a container, say): it refuses to be root itself.
 
-That user must reach what root may keep closed, so folders above the data and the programs are opened just enough
-to walk through them. Nothing here runs for an ordinary user.
+That user must reach what root may keep closed, so folders above the data and the programs are opened just
+enough to walk through them. Nothing here runs for an ordinary user.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The chart of accounts a new book starts with: every ledger account's code, category and normal side.
 
-Codes are permanent, since postings in the log carry them. A book may extend its chart by events; these defaults
-stay. Revenue is one ledger account: its product is a dimension of the posting.
+Codes are permanent, since postings in the log carry them. A book may extend its chart by events; these
+defaults stay. Revenue is one ledger account: its product is a dimension of the posting.
 """
 
 from __future__ import annotations

@@ -83,10 +83,11 @@ class CurrencyMismatch(CurrencyConflict):
 
 def exponent(currency: str) -> int:
     """Give the number of minor-unit digits of a currency: 2 for USD, 0 for JPY."""
-    if not isinstance(currency, str) or currency not in EXPONENTS:
+    digits = EXPONENTS.get(currency)
+    if digits is None:
         message = f"currency: {str(currency)[:16]!r} is not an ISO 4217 code in upper case"
         raise UnknownCurrency(message, {"currency": ["must be an ISO 4217 code in upper case"]})
-    return EXPONENTS[currency]
+    return digits
 
 
 def checked_amount(amount: int) -> int:
@@ -144,14 +145,14 @@ class Money:
     def allocate(self, weights: Sequence[Exact]) -> tuple[Money, ...]:
         """Share the amount out by weight, by largest remainder, so that the shares sum to it exactly.
 
-        Each share is within one minor unit of the exact one; of equal remainders the earlier weight wins. A negative
-        amount is shared as its opposite is, so that a credit undoes a charge share by share.
+        Each share is within one minor unit of the exact one; of equal remainders the earlier weight wins. A
+        negative amount is shared as its opposite is, so that a credit undoes a charge share by share.
         """
         sign = -1 if self.amount < 0 else 1
         shares = _largest_remainder(abs(self.amount), _checked_weights(weights))
         return tuple(Money(sign * share, self.currency) for share in shares)
 
-    def _amount_of(self, other: Money) -> int:
+    def _amount_of(self, other: object) -> int:
         if not isinstance(other, Money):
             message = f"money does not mix with {type(other).__name__}"
             raise TypeError(message)
@@ -224,8 +225,8 @@ def _split(value: Exact) -> tuple[int, int]:
     return floor, 2 * rest - exact.denominator
 
 
-def _exact(value: Exact) -> Fraction:
-    """Make a number a fraction: unlike a decimal division, a fraction cannot lose the digit that decides a tie."""
+def _exact(value: object) -> Fraction:
+    """Make a number a fraction, which unlike a decimal quotient cannot lose the digit that decides a tie."""
     if isinstance(value, bool) or not isinstance(value, Decimal | Fraction | int):
         message = f"must be an exact number, not {type(value).__name__}"
         raise InexactAmount(message)

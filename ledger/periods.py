@@ -1,8 +1,8 @@
 """Billing calendars: which half-open period of UTC instants an anchor and an interval make around an instant.
 
-An anchor is local: a day, a wall-clock time and a zone. Boundaries are counted from the anchor itself and never from
-the boundary before, so a short month or a daylight-saving night does not make the later ones drift. A period
-that was once opened is a fact of the log; nothing here is asked again about the past.
+An anchor is local: a day, a wall-clock time and a zone. Boundaries are counted from the anchor itself, never
+from the boundary before, so a short month or a daylight-saving night does not make the later ones drift. A
+period that was once opened is a fact of the log; nothing here is asked again about the past.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,7 +29,7 @@ _DAYS_PER_WEEK: Final = 7
 _MONTHS_PER_YEAR: Final = 12
 _MAX_DAY: Final = 31
 
-# Names the zone database can open that are no place's rules: the machine's own zone, and tables with leap seconds.
+# Names the zone database opens that are no place's rules: the machine's own zone, tables with leap seconds.
 _NOT_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
 _NOT_ZONE_PREFIXES: Final = ("posix/", "right/")
 
@@ -46,7 +47,7 @@ class UnknownInterval(Invalid):
 
 
 class MalformedAnchor(Invalid):
-    """The billing anchor is not a day, a whole second of wall-clock time, and where given a month and a weekday."""
+    """The billing anchor names a day, month, weekday or wall-clock time that no calendar has."""
 
     code = "malformed_anchor"
 
@@ -61,9 +62,10 @@ class MalformedPeriod(Invalid):
 class Anchor:
     """Where a billing calendar turns over, in local time.
 
-    `day` is the day of the month (a shorter month turns over on its last day). `month` fixes the month in which years
-    begin and quarters are counted from; `weekday` (ISO: Monday is 1) fixes the day on which weeks begin. Without
-    them quarters, years and weeks are counted from the anchor day at or before the instant asked about.
+    `day` is the day of the month (a shorter month turns over on its last day). `month` fixes where years
+    begin and quarters are counted from; `weekday` (ISO: Monday is 1) fixes where weeks begin. Without them,
+    quarters and years are counted from the last anchor day, and weeks from the last anchor time, at or before
+    the instant asked about: that follows a chain of periods, but gives an instant no period of its own.
     """
 
     day: int
@@ -80,7 +82,7 @@ class Anchor:
         if self.weekday is not None:
             _check_range("anchor.weekday", self.weekday, _DAYS_PER_WEEK)
         if self.time.tzinfo is not None or self.time.microsecond or self.time.fold:
-            raise _malformed_anchor("anchor.time", "must be a whole second of wall-clock time, without an offset")
+            raise _malformed_anchor("anchor.time", "must be a whole second of the wall clock, with no offset")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Period:
     end: datetime
 
     def __post_init__(self) -> None:
-        """Bring both ends to UTC: within one zone Python compares wall clocks, which is wrong on one night a year."""
+        """Bring both ends to UTC: within one zone Python compares wall clocks, wrongly one night a year."""
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise _malformed_period("both ends must carry a UTC offset")
         object.__setattr__(self, "start", self.start.astimezone(UTC))
@@ -119,12 +121,13 @@ def calendar_anchor(zone: str) -> Anchor:
 def period_containing(anchor: Anchor, interval: Interval, at: datetime) -> Period:
     """Give the whole period around an instant."""
     instant = checked_time(at, "at")
-    first = next(day for day in _turnovers_back(anchor, interval, instant) if _instant(anchor, day) <= instant)
+    newest_first = _turnovers_back(anchor, interval, instant)
+    first = next(day for day in newest_first if _instant(anchor, day) <= instant)
     return Period(_instant(anchor, first), _instant(anchor, _turnover_after(anchor, interval, first)))
 
 
 def period_starting(anchor: Anchor, interval: Interval, at: datetime) -> Period:
-    """Give the period that starts at an instant: whole on a boundary of the calendar, else the stub up to the next."""
+    """Give the period that starts at an instant: a whole one on a boundary, else the stub up to the next."""
     return Period(at, period_containing(anchor, interval, at).end)
 
 
@@ -141,8 +144,8 @@ def local_date(instant: datetime, zone: str) -> date:
 def _instant(anchor: Anchor, day: date) -> datetime:
     """Resolve the anchor's wall-clock time on a day.
 
-    With fold 0 a time that happens twice is its first, and one that a jump of the clock left out is read by the offset
-    from before the jump, which lands as far after it as the time was into it (02:30 becomes 03:30).
+    With fold 0 a time that happens twice is its first, and one that a jump of the clock left out is read by
+    the offset from before the jump, which moves it forward by the length of the jump (02:30 becomes 03:30).
     """
     return datetime.combine(day, anchor.time, tzinfo=_zone(anchor.zone)).astimezone(UTC)
 
@@ -150,25 +153,27 @@ def _instant(anchor: Anchor, day: date) -> datetime:
 def _turnovers_back(anchor: Anchor, interval: Interval, instant: datetime) -> Iterator[date]:
     """List the days on which the calendar turns over, newest first, from just after an instant.
 
-    It starts a step after today because a clock set back across midnight repeats the evening before: there, the first
-    00:15 of tomorrow is already past.
+    It starts a step after today because a clock set back across midnight repeats the evening before: there,
+    the first 00:15 of tomorrow is already past.
     """
     today = instant.astimezone(_zone(anchor.zone)).date()
     if interval == "week":
-        yield from _week_starts_back(anchor, today + timedelta(days=1))
-        return
-    step_months = 1 if anchor.month is None else _step_months(interval)
-    newest = _month_index(today) + 1
-    behind = 0 if anchor.month is None else (newest - (anchor.month - 1)) % step_months
-    for index in range(newest - behind, 0, -step_months):
-        yield _day_in_month(anchor, index)
+        return _week_starts_back(anchor, today + timedelta(days=1))
+    return _month_starts_back(anchor, _step_months(interval), _month_index(today) + 1)
 
 
 def _week_starts_back(anchor: Anchor, newest: date) -> Iterator[date]:
-    step_days = 1 if anchor.weekday is None else _DAYS_PER_WEEK
-    behind_days = 0 if anchor.weekday is None else (newest.isoweekday() - anchor.weekday) % _DAYS_PER_WEEK
-    for ordinal in range(newest.toordinal() - behind_days, 0, -step_days):
-        yield date.fromordinal(ordinal)
+    if anchor.weekday is None:
+        return map(date.fromordinal, count(newest.toordinal(), -1))
+    behind_days = (newest.isoweekday() - anchor.weekday) % _DAYS_PER_WEEK
+    return map(date.fromordinal, count(newest.toordinal() - behind_days, -_DAYS_PER_WEEK))
+
+
+def _month_starts_back(anchor: Anchor, step_months: int, newest: int) -> Iterator[date]:
+    if anchor.month is None:
+        return (_day_in_month(anchor, index) for index in count(newest, -1))
+    behind_months = (newest - (anchor.month - 1)) % step_months
+    return (_day_in_month(anchor, index) for index in count(newest - behind_months, -step_months))
 
 
 def _turnover_after(anchor: Anchor, interval: Interval, first: date) -> date:

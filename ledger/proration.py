@@ -1,8 +1,8 @@
 """Proration: which part of a price belongs to a part of its period, under a convention that is recorded.
 
-The convention is a value, `ProrationPolicy`, so that an old line is computed again under the rules of its day. Both ends
-of a stretch are counted in whole units from a fixed origin, which is why adjoining stretches always partition
-the units of the period: none is billed twice and none is lost, whatever the instants.
+The convention is a value, `ProrationPolicy`, so that an old line is computed again under the rules of its
+day. Both ends of a stretch are counted in whole units from a fixed origin, which is why adjoining stretches
+always partition the units of the period: none is billed twice and none is lost, whatever the instants.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PeriodTooShort(Invalid):
 
 @dataclass(frozen=True)
 class ProrationPolicy:
-    """A convention: the unit that time is counted in, and how the share of a price is rounded to minor units."""
+    """A convention: the unit that time is counted in, and how a share is rounded to minor units."""
 
     unit: ProrationUnit = "second"
     rounding: RoundingName = "half_away"
@@ -57,9 +57,10 @@ PRESETS: Final[Mapping[str, ProrationPolicy]] = MappingProxyType({"stripe": STRI
 class PlanChange:
     """A change of one item from an old price to a new one inside a period.
 
-    `period` is the whole period the old price is for, even when the item joined late; `since` is when the old price
-    began in it, and `billed_minor` is what was billed for it from `since` to the period's end. `new_period`, which
-    starts at the change, is given when the new price has another interval. A cancellation has a new price of 0.
+    `period` is the whole period the old price is for, even when the item joined late; `since` is when the old
+    price began in it, and `billed_minor` is what was billed for it from `since` to the period's end.
+    `new_period`, which starts at the change, is given when the new price has another interval. A cancellation
+    has a new price of 0.
     """
 
     period: Period
@@ -73,7 +74,7 @@ class PlanChange:
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch [from_at, to_at) of a change: its chargeable units and its amount, negative for a credit."""
+    """One stretch [from_at, to_at) of a change: its chargeable units, its amount (negative for a credit)."""
 
     kind: SegmentKind
     from_at: datetime
@@ -118,8 +119,8 @@ def prorate(
 def change_segments(change: PlanChange, policy: ProrationPolicy = STRIPE) -> ChangeSegments:
     """Split a change made now into what stays used, the credit of the unused old, and the charge of the new.
 
-    The credit never exceeds what was billed: an item billed less than its price (a discount, a plan changed without
-    proration) gives back no more than was taken for it.
+    The credit never exceeds what was billed: an item billed less than its price (a discount, a plan changed
+    without proration) gives back no more than was taken for it.
     """
     _check_prices(change)
     _check_inside(change.period, change.since, change.at)

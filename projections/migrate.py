@@ -1,16 +1,17 @@
 """Numbered SQL migrations, each applied once and never edited afterwards.
 
-A file is `migrations/NNNN_name.sql`. One whose first line is `-- schema: NAME` belongs to the projection NAME: it
-names its tables without a schema, so that a rebuild can run the very same files in a shadow schema.
+A file is `migrations/NNNN_name.sql`. If its first line is `-- schema: NAME`, it belongs to that projection:
+it names its tables without a schema, so that a rebuild can run the very same files in a shadow schema.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, LiteralString, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 from psycopg import sql
@@ -89,15 +90,16 @@ class Migration:
 
 def read_migrations(directory: Path = MIGRATIONS_DIRECTORY) -> tuple[Migration, ...]:
     """Return the migrations of a directory in the order of their numbers."""
-    migrations = sorted((_read(path) for path in directory.glob("*.sql")), key=lambda each: each.number)
-    for first, second in zip(migrations, migrations[1:], strict=False):
+    paths = (path for path in directory.iterdir() if path.suffix == ".sql")
+    migrations = sorted(map(_read, paths), key=lambda each: each.number)
+    for first, second in itertools.pairwise(migrations):
         if first.number == second.number:
             raise MigrationMisnamed(f"{first.name} and {second.name} have the same number.")
     return tuple(migrations)
 
 
 def migrate(url: str, directory: Path = MIGRATIONS_DIRECTORY) -> list[str]:
-    """Apply what is missing, in order, and return its names; a second process waits, then finds nothing to do."""
+    """Apply what is missing, in order, and return its names; a second process waits and finds it done."""
     migrations = read_migrations(directory)
     with psycopg.connect(url, autocommit=True, application_name="daybook migrate") as connection:
         _check_server(connection)
@@ -113,7 +115,10 @@ def migrate(url: str, directory: Path = MIGRATIONS_DIRECTORY) -> list[str]:
 def run_projection_migrations(
     connection: Connection, projection: str, schema: str, directory: Path = MIGRATIONS_DIRECTORY
 ) -> list[str]:
-    """Run one projection's files in another schema, in one transaction, unrecorded; returns their names."""
+    """Run one projection's files in another schema, unrecorded, and return their names.
+
+    All or nothing: inside the caller's transaction when there is one, else in one of its own.
+    """
     migrations = [each for each in read_migrations(directory) if each.schema == projection]
     with connection.transaction():
         path = connection.execute("SELECT current_setting('search_path')").fetchone()
@@ -198,5 +203,5 @@ def _run(connection: Connection, migration: Migration, schema: str | None) -> No
         place = sql.Identifier(schema)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(place))
         connection.execute(sql.SQL("SET LOCAL search_path = {}").format(place))
-    # Our own files, not input: the one place where text becomes SQL.
-    connection.execute(cast("LiteralString", migration.text))
+    # Bytes and no parameters: several statements at once, and a percent sign means itself.
+    connection.execute(migration.text.encode())

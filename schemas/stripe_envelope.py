@@ -6,13 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from ledger.values import MAX_IDENTITY_CHARACTERS, text_problem
 from schemas.stripe_fields import JsonObject, child, first, identifier, instant, whole_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
+
+# Stripe's own objects stay under a dozen levels, expanded ones included.
+_MAX_NESTING: Final = 64
 
 
 class StripePayloadRefused(ValueError):
@@ -80,12 +84,29 @@ def _json_object(body: bytes) -> JsonObject:
         raise StripePayloadRefused("body", "must be JSON") from None
     if not isinstance(value, dict):
         raise StripePayloadRefused("body", "must be a JSON object")
+    _refuse_deep_nesting(value)
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python reads and JSON does not know."""
     raise ValueError(name)
+
+
+def _refuse_deep_nesting(value: object) -> None:
+    """Refuse nesting that this parser still takes in but a later writer, deeper in its stack, could not."""
+    level = [value]
+    for _ in range(_MAX_NESTING):
+        level = [below for node in level for below in _children(node)]
+        if not level:
+            return
+    raise StripePayloadRefused("body", "is nested too deeply")
+
+
+def _children(node: object) -> Iterable[object]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _identity(value: object, field: str) -> str:
@@ -123,11 +144,8 @@ def _customer(kind: str, about: JsonObject) -> str | None:
 
 def _digest(facts: JsonObject) -> str:
     """Hash the canonical JSON; the form is kept in the log with each event, so it must never change."""
-    try:
-        # ASCII escapes make any text hashable, lone surrogates too.
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_fraction)
-    except RecursionError:
-        raise StripePayloadRefused("body", "is nested too deeply") from None
+    # ASCII escapes make any text hashable, lone surrogates too.
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_fraction)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What Stripe's events tell, in one shape for every API version: minor units, aware UTC instants, plain ids."""
+"""What Stripe's events tell, in one shape for every API version: minor units, UTC instants, plain ids."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def required_identifier(value: object, field: str) -> str:
 
 
 def words(value: object, limit_characters: int) -> str | None:
-    """Return descriptive text, cut to the limit, with what no text may hold (NUL, lone surrogates) replaced."""
+    """Return descriptive text, cut to the limit, with NUL and lone surrogates replaced."""
     if not isinstance(value, str):
         return None
     text = value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -94,11 +94,9 @@ def optional_minor_units(value: object, field: str) -> int | None:
 
 def currency(value: object) -> str | None:
     """Return a currency code in upper case."""
-    if (
-        not isinstance(value, str)
-        or len(value) != _CURRENCY_CHARACTERS
-        or not (value.isascii() and value.isalpha())
-    ):
+    if not isinstance(value, str) or len(value) != _CURRENCY_CHARACTERS:
+        return None
+    if not (value.isascii() and value.isalpha()):
         return None
     return value.upper()
 
@@ -139,6 +137,8 @@ def decimal(value: object) -> Decimal | None:
         number = Decimal(value)
     except InvalidOperation:
         return None
+    if number.is_zero():
+        return Decimal(0)
     return number if _within_domain(number) else None
 
 
@@ -152,7 +152,7 @@ def _within_domain(number: Decimal) -> bool:
 
 
 def rows(value: object, field: str) -> tuple[JsonObject, ...]:
-    """Return the objects of a Stripe list or a plain array; none where it is absent, unreadable where it is neither."""
+    """Return the objects of a Stripe list or a plain array; a malformed one is unreadable."""
     found = value.get("data") if isinstance(value, dict) else value
     if found is None:
         return ()

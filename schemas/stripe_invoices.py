@@ -10,6 +10,7 @@ from schemas.stripe_fields import (
     JsonObject,
     Unreadable,
     child,
+    currency,
     decimal,
     first,
     has_more,
@@ -42,13 +43,14 @@ def read_invoice(envelope: StripeEnvelope) -> InvoiceFact:
     invoice = envelope.object
     notice = envelope.type in NOTICE_TYPES or identifier(invoice) is None
     lines = rows(invoice.get("lines"), "lines")
+    code = required_currency(invoice.get("currency"), "currency")
     return InvoiceFact(
         invoice=_invoice_id(envelope),
         customer=envelope.customer,
         subscription=_subscription(invoice),
         status=_status(envelope),
         number=whole_text(invoice.get("number"), MAX_IDENTITY_CHARACTERS),
-        currency=required_currency(invoice.get("currency"), "currency"),
+        currency=code,
         total=minor_units(invoice.get("total"), "total"),
         subtotal=optional_minor_units(invoice.get("subtotal"), "subtotal"),
         amount_due=optional_minor_units(invoice.get("amount_due"), "amount_due"),
@@ -56,7 +58,7 @@ def read_invoice(envelope: StripeEnvelope) -> InvoiceFact:
         starting_balance=optional_minor_units(invoice.get("starting_balance"), "starting_balance") or 0,
         ending_balance=optional_minor_units(invoice.get("ending_balance"), "ending_balance"),
         taxes=_invoice_taxes(invoice),
-        lines=tuple(_line(line) for line in lines),
+        lines=tuple(_line(line, code) for line in lines),
         discount_total=_discount_total(invoice, "total_discount_amounts", "total_pretax_credit_amounts"),
         credits_applied=_credits_applied(invoice, "total_pretax_credit_amounts"),
         payments=_payment_references(invoice),
@@ -102,19 +104,19 @@ def off_stripe_amount(envelope: StripeEnvelope) -> int | None:
 
 
 def _off_stripe_payments(invoice: JsonObject) -> int | None:
-    if invoice.get("payments") is None or has_more(
-        invoice["payments"], len(rows(invoice["payments"], "payments"))
-    ):
+    payments = rows(invoice.get("payments"), "payments")
+    # Webhooks leave the list out: then nothing says how much of it was paid elsewhere.
+    if invoice.get("payments") is None or has_more(invoice["payments"], len(payments)):
         return None
     return sum(
-        optional_minor_units(payment.get("amount_paid"), "payments.amount_paid") or 0
-        for payment in rows(invoice["payments"], "payments")
+        minor_units(payment.get("amount_paid"), "payments.amount_paid")
+        for payment in payments
         if payment.get("status") == "paid" and is_off_stripe(payment)
     )
 
 
 def is_off_stripe(invoice_payment: JsonObject) -> bool:
-    """Tell whether an invoice payment records money that moved elsewhere (payment_record, or a kind still unknown)."""
+    """Tell whether an invoice payment records money that moved elsewhere: a payment_record, or a new kind."""
     kind = child(invoice_payment, "payment", "type")
     return kind is not None and kind not in ("payment_intent", "charge")
 
@@ -143,7 +145,7 @@ def _subscription(invoice: JsonObject) -> str | None:
 
 
 def _metadata_account(invoice: JsonObject) -> str | None:
-    """Return our account id from the invoice's metadata or its copy of the subscription's, new place and old."""
+    """Return our account id from the invoice's metadata, or from its copy of the subscription's."""
     return identifier(
         first(
             child(invoice, "metadata", "daybook_account"),
@@ -198,12 +200,12 @@ def _payment_references(invoice: JsonObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found for place in places if (found := identifier(place)) is not None))
 
 
-def _line(line: JsonObject) -> InvoiceLineFact:
+def _line(line: JsonObject, invoice_currency: str) -> InvoiceLineFact:
     parent = _line_parent(line)
     return InvoiceLineFact(
         line=identifier(line.get("id")),
         amount=minor_units(line.get("amount"), "lines.amount"),
-        currency=required_currency(line.get("currency"), "lines.currency"),
+        currency=currency(line.get("currency")) or invoice_currency,
         description=words(line.get("description"), MAX_REASON_CHARACTERS),
         price=_line_price(line),
         product=_line_product(line),

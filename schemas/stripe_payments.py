@@ -35,7 +35,7 @@ _CHECKOUT_STATUSES: Final = {"paid": SUCCEEDED, "unpaid": PENDING}
 
 
 def read_charge(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
-    """Read a charge of any event about it; refunds and disputes are objects of their own and change nothing here."""
+    """Read a charge of any event about it; refunds and disputes are objects of their own."""
     charge = envelope.object
     own_id = required_identifier(charge.get("id"), "id")
     intent = identifier(charge.get("payment_intent"))
@@ -90,7 +90,7 @@ def read_payment_intent(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
 
 
 def _intent_status(envelope: StripeEnvelope) -> str:
-    # The object's own status decides whether money moved; the event's name only tells a failure from a fresh intent.
+    # The object's own status decides whether money moved; the event's name tells a failed attempt from none.
     status = _status(envelope.object)
     if status == SUCCEEDED:
         return status
@@ -113,7 +113,7 @@ def read_invoice_payment(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
 
 
 def read_checkout(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
-    """Read a checkout session that took a payment; one for a subscription leaves the telling to its invoice."""
+    """Read a checkout session that took a payment; one for a subscription leaves that to its invoice."""
     session = envelope.object
     required_identifier(session.get("id"), "id")
     intent = identifier(session.get("payment_intent"))
@@ -146,7 +146,7 @@ def _checkout_status(envelope: StripeEnvelope) -> str:
 
 
 def read_invoice_payments(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
-    """Read the payments that a paid invoice itself tells of: all of them in old payloads, seldom any since basil."""
+    """Read the payments that a paid invoice itself tells of: in old payloads all, since basil seldom any."""
     if envelope.type not in _INVOICE_PAID_TYPES or identifier(envelope.object) is None:
         return ()
     listed = rows(envelope.object.get("payments"), "payments")
@@ -183,7 +183,7 @@ def _payment_on_invoice(envelope: StripeEnvelope) -> tuple[PaymentFact, ...]:
 
 
 def _amount_through_stripe(envelope: StripeEnvelope) -> int:
-    # A canceled payment intent stays named on an invoice that was then paid elsewhere, so its name proves nothing.
+    # An invoice that was paid elsewhere goes on naming its canceled payment intent: that proves nothing.
     if envelope.object.get("paid_out_of_band") is True:
         return 0
     if before_basil(envelope):

@@ -6,7 +6,6 @@ costs time, not truth. Adding a kind of event is one line in EVENT_KINDS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ledger.values import MAX_EMAIL_CHARACTERS, MAX_IDENTITY_CHARACTERS, MAX_NAME_CHARACTERS
@@ -48,6 +47,7 @@ from schemas.stripe_payments import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
@@ -178,7 +178,7 @@ def _period_bound(item: JsonObject, subscription: JsonObject, name: str) -> date
 
 
 def _paused(subscription: JsonObject) -> str | None:
-    """Name the pause that holds: Stripe's own reason, `collection:<behavior>`, or `paused` where no reason is given."""
+    """Name the pause that holds: Stripe's reason, `collection:<behavior>`, or `paused` without a reason."""
     reason = whole_text(
         child(subscription, "status_details", "paused", "subscription", "type"), MAX_IDENTITY_CHARACTERS
     )
@@ -199,8 +199,8 @@ class EventKind(NamedTuple):
     read: Callable[[StripeEnvelope], tuple[Fact, ...]]
 
 
-# By the event's type without its last word. A kind that is not here (charge.dispute, charge.refund, refund, payout,
-# price, payment_method ...) tells Daybook nothing yet: its event is kept, and has no effect.
+# By the event's type without its last word. A kind that is not here (charge.dispute, refund, payout, price,
+# payment_method ...) tells Daybook nothing yet: its event is kept, and has no effect.
 EVENT_KINDS: Final[dict[str, EventKind]] = {
     "charge": EventKind("charge", read_charge),
     "checkout.session": EventKind("checkout.session", read_checkout),

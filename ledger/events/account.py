@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from ledger.events.base import Event
@@ -26,7 +27,7 @@ class AccountRegistered(_OfAccount):
 
     name: str | None
     email: str | None
-    currency: str
+    currency: str | None
     time_zone: str
     origin: str | None = None
 
@@ -58,6 +59,7 @@ class AccountClosed(_OfAccount):
     topic: ClassVar[str] = "account.closed"
 
     reason: str
+    closed_at: datetime
 
 
 AccountEvent = AccountRegistered | AccountRenamed | AccountEmailChanged | AccountClosed

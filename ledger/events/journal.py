@@ -17,7 +17,8 @@ class Posting:
     side: str
     amount: int
     currency: str
-    functional_amount: int
+    # In the book's functional currency; none while no exchange rate was known.
+    functional_amount: int | None
     functional_currency: str
     exchange_rate: str | None = None
     account: str | None = None

@@ -16,7 +16,8 @@ class PaymentReceived(Event):
     topic: ClassVar[str] = "payment.received"
 
     payment: str
-    account: str
+    # None when the processor named no customer: the money waits in suspense.
+    account: str | None
     amount: int
     currency: str
     method: str

@@ -59,6 +59,7 @@ class StripeCustomerObserved(Event):
     email: str | None
     deleted: bool
     observed_at: datetime
+    stripe_event: str
 
     def subject(self) -> str:
         """Name whose data key seals the personal fields: the account."""
@@ -94,6 +95,7 @@ class StripeSubscriptionObserved(Event):
     cancels_at: datetime | None
     ended_at: datetime | None
     observed_at: datetime
+    stripe_event: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ class StripeInvoiceObserved(Event):
     due_at: datetime | None
     managed_invoice: str | None
     observed_at: datetime
+    stripe_event: str
 
 
 @dataclass(frozen=True, kw_only=True)

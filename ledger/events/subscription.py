@@ -25,6 +25,8 @@ class SubscriptionStarted(_OfSubscription):
     price_version: int
     item: str
     anchor_day: int
+    anchor_month: int
+    anchor_weekday: int
     anchor_time: time
     time_zone: str
     starts_at: datetime

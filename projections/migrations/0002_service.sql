@@ -89,3 +89,4 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 REVOKE ALL ON FUNCTION daybook.find_webhook_endpoint(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION daybook.find_webhook_endpoint(text) TO daybook_app;
+GRANT INSERT ON daybook.webhook_endpoints TO daybook_app;

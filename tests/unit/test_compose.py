@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from api.cli import daybook
-from ledger.settings import VARIABLES
+from ledger.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,24 @@ DATABASE_USERS = {
     "DAYBOOK_INGEST_URL": "daybook_ingest",
     "DAYBOOK_FOLLOWER_URL": "daybook_follower",
 }
+
+
+# Values of the shape that `.env.example` says how to make.
+KEY = b64encode(bytes(32)).decode()
+FILLED_IN = {
+    "POSTGRES_PASSWORD": "owner",
+    "DAYBOOK_ROLE_PASSWORD": "role",
+    "DAYBOOK_MASTER_KEY": KEY,
+    "DAYBOOK_PEPPERS": f"1:{KEY}",
+}
+
+
+def filled_in(service: dict[str, Any]) -> dict[str, str]:
+    """Return a service's variables as they are once `.env` is filled in."""
+    return {
+        variable: re.sub(r"\$\{(\w+)[^}]*\}", lambda found: FILLED_IN[found[1]], value)
+        for variable, value in environment(service).items()
+    }
 
 
 def options(service: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +95,20 @@ def test_every_variable_is_one_that_the_settings_read(name: str) -> None:
     assert set(environment(OURS[name])) <= set(VARIABLES)
 
 
+def test_the_settings_accept_what_each_service_is_given() -> None:
+    migrate, serve, project = (
+        Settings.from_mapping(filled_in(OURS[name])) for name in ("migrate", "serve", "project")
+    )
+    assert migrate.database_url
+    assert migrate.role_password == FILLED_IN["DAYBOOK_ROLE_PASSWORD"]
+    assert serve.app_url
+    assert serve.ingest_url
+    assert serve.master_key == bytes(32)
+    assert serve.current_pepper_version() == 1
+    assert project.follower_url
+    assert project.master_key == bytes(32)
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_passed_through_keeps_its_name_and_has_no_default(name: str) -> None:
     for variable, value in environment(OURS[name]).items():
@@ -98,10 +131,10 @@ def test_the_example_holds_no_secret() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_every_database_url_reaches_the_compose_database_as_its_own_role(name: str) -> None:
     database = environment(SERVICES["postgres"])["POSTGRES_DB"]
-    for variable, value in environment(OURS[name]).items():
+    for variable, value in filled_in(OURS[name]).items():
         if not variable.endswith("_URL"):
             continue
-        url = urlsplit(re.sub(r"\$\{[^}]*\}", "secret", value))
+        url = urlsplit(value)
         assert (url.scheme, url.hostname, url.port, url.path) == (
             "postgresql",
             "postgres",

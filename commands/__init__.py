@@ -1,0 +1,1 @@
+"""Use cases: load, decide, append. One module a subject; nothing here reads a clock or the environment."""

@@ -1,0 +1,166 @@
+"""Commands on invoices: draft, finalize, pay, void, each with its journal entry in the same transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from commands.context import Done, Unit, execute
+from commands.streams import account_stream, new_id, number_series_stream, stream_or_not_found
+from ledger import posting
+from ledger.events.invoice import InvoiceNumberTaken
+from ledger.events.payment import PaymentReceived
+from ledger.identifiers import derived_id, stream_of
+from ledger.periods import local_date
+from ledger.streams import account as accounts
+from ledger.streams import book as books
+from ledger.streams import invoice as invoices
+from ledger.values import MAX_IDENTITY_CHARACTERS, checked_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from commands.context import Context
+    from ledger.events.journal import JournalEntryPosted
+    from ledger.streams.account import Account
+    from ledger.streams.base import Stream
+    from ledger.streams.book import Book
+    from ledger.streams.invoice import Invoice
+
+
+@dataclass(frozen=True)
+class Paid:
+    """A payment and the invoice it was applied to."""
+
+    payment: PaymentReceived
+    invoice: Stream[Invoice]
+
+
+def load_book(unit: Unit) -> Book:
+    """Load the book's own stream."""
+    return books.require(unit.load(books.evolve, unit.context.book).state)
+
+
+def add_entry(unit: Unit, entry: JournalEntryPosted | None, occurred_at: datetime | None = None) -> None:
+    """Add a journal entry as the only event of its stream, so that its fact is never posted twice."""
+    if entry is not None:
+        unit.add_first(stream_of("ent", entry.entry), entry, occurred_at)
+
+
+def add_finalized(
+    unit: Unit, drafted: Stream[Invoice], account: Account, book: Book, occurred_at: datetime
+) -> Stream[Invoice]:
+    """Finalize a draft: take the next number, post the entry."""
+    draft = invoices.require(drafted.state).draft
+    seller = book.billing_entities[draft.billing_entity]
+    series = number_series_stream(unit.context.book, seller.billing_entity, seller.invoice_series)
+    number = len(unit.context.log.load(unit.context.book, series)) + 1
+    unit.add_at(
+        series,
+        number,
+        InvoiceNumberTaken(
+            billing_entity=seller.billing_entity,
+            series=seller.invoice_series,
+            number=number,
+            invoice=draft.invoice,
+        ),
+    )
+    events = invoices.finalize(drafted.state, account, book, number, occurred_at)
+    finalized = unit.add(stream_of("inv", draft.invoice), drafted, invoices.evolve, events, occurred_at)
+    fact = _fact(unit, invoices.require(finalized.state), book, "invoice_finalized", occurred_at)
+    total = invoices.totals_of(draft.lines).total
+    add_entry(unit, posting.invoice_finalized(fact, posting.shares_of(draft.lines), total), occurred_at)
+    return finalized
+
+
+def finalize_invoice(context: Context, invoice: str) -> Done[Stream[Invoice]]:
+    """Finalize a draft."""
+    stream = stream_or_not_found("inv", invoice)
+
+    def decide(unit: Unit) -> Stream[Invoice]:
+        loaded = unit.load(invoices.evolve, stream)
+        draft = invoices.require(loaded.state).draft
+        account = accounts.require(unit.load(accounts.evolve, account_stream(draft.account)).state)
+        return add_finalized(unit, loaded, account, load_book(unit), context.now)
+
+    return execute(context, decide)
+
+
+def pay_invoice(  # noqa: PLR0913 - each is a fact of the payment
+    context: Context,
+    invoice: str,
+    amount: int,
+    currency: str,
+    method: str,
+    reference: str | None = None,
+    received_at: datetime | None = None,
+) -> Done[Paid]:
+    """Record a payment and apply it to an invoice; with a reference, the same payment is never recorded twice."""
+    stream = stream_or_not_found("inv", invoice)
+    happened_at = received_at or context.now
+    checked_text(method, MAX_IDENTITY_CHARACTERS, "method")
+    payment = _payment_id(context, method, reference)
+
+    def decide(unit: Unit) -> Paid:
+        loaded = unit.load(invoices.evolve, stream)
+        events = invoices.apply_payment(loaded.state, payment, amount, currency)
+        settled = unit.add(stream, loaded, invoices.evolve, events, happened_at)
+        received = PaymentReceived(
+            payment=payment,
+            account=invoices.require(settled.state).draft.account,
+            amount=amount,
+            currency=currency,
+            method=method,
+            reference=reference,
+            received_at=happened_at,
+        )
+        unit.add_first(stream_of("pay", payment), received, happened_at)
+        fact = _fact(unit, invoices.require(settled.state), load_book(unit), "payment_received", happened_at, payment)
+        add_entry(unit, posting.payment_received(fact, amount, through_processor=method == "stripe"), happened_at)
+        return Paid(received, settled)
+
+    return execute(context, decide, expected=reference is not None)
+
+
+def _payment_id(context: Context, method: str, reference: str | None) -> str:
+    if reference is None:
+        return new_id(context, "pay")
+    checked_text(reference, MAX_IDENTITY_CHARACTERS, "reference")
+    return derived_id("pay", "payment", context.book.bytes, method, reference)
+
+
+def void_invoice(context: Context, invoice: str, reason: str) -> Done[Stream[Invoice]]:
+    """Take an unpaid invoice back whole and post the reversal."""
+    stream = stream_or_not_found("inv", invoice)
+
+    def decide(unit: Unit) -> Stream[Invoice]:
+        loaded = unit.load(invoices.evolve, stream)
+        events = invoices.void(loaded.state, reason)
+        if not events:
+            return loaded
+        voided = unit.add(stream, loaded, invoices.evolve, events)
+        state = invoices.require(voided.state)
+        fact = _fact(unit, state, load_book(unit), "invoice_voided", context.now)
+        total = invoices.totals_of(state.draft.lines).total
+        add_entry(unit, posting.invoice_voided(fact, posting.shares_of(state.draft.lines), total))
+        return voided
+
+    return execute(context, decide)
+
+
+def _fact(  # noqa: PLR0913 - what an entry says of its fact
+    unit: Unit, invoice: Invoice, book: Book, kind: str, occurred_at: datetime, payment: str | None = None
+) -> posting.Fact:
+    number = invoice.header.formatted_number if invoice.header else invoice.draft.invoice
+    return posting.Fact(
+        book=unit.context.book,
+        functional_currency=book.functional_currency,
+        accounting_date=local_date(occurred_at, book.time_zone),
+        economic_object=payment or invoice.draft.invoice,
+        kind=kind,
+        account=invoice.draft.account,
+        currency=invoice.draft.currency,
+        description=f"{kind.replace('_', ' ')}: {number}",
+        invoice=invoice.draft.invoice,
+        billing_entity=invoice.draft.billing_entity,
+    )

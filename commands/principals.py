@@ -1,0 +1,32 @@
+"""Commands on principals: the people and services that own operator keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from commands.context import Done, Unit, execute
+from commands.streams import new_id
+from ledger.errors import Invalid
+from ledger.events.principal import PrincipalRegistered
+from ledger.identifiers import stream_of
+from ledger.values import MAX_NAME_CHARACTERS, checked_text
+
+if TYPE_CHECKING:
+    from commands.context import Context
+
+KINDS: Final = ("person", "service")
+
+
+def register_principal(context: Context, kind: str, name: str) -> Done[PrincipalRegistered]:
+    """Register a person or a service."""
+    if kind not in KINDS:
+        message = "kind: must be person or service"
+        raise Invalid(message, {"kind": ["must be person or service"]})
+    checked_text(name, MAX_NAME_CHARACTERS, "name")
+    event = PrincipalRegistered(principal=new_id(context, "prn"), kind=kind, name=name)
+
+    def decide(unit: Unit) -> PrincipalRegistered:
+        unit.add_first(stream_of("prn", event.principal), event)
+        return event
+
+    return execute(context, decide)

@@ -1,0 +1,43 @@
+"""Where the streams that commands load are, and how new ids come about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.errors import NotFound, VersionConflict
+from ledger.identifiers import MalformedId, derive, public_id, stream_of
+
+if TYPE_CHECKING:
+    from commands.context import Context
+
+
+def new_id(context: Context, prefix: str) -> str:
+    """Make a random public id."""
+    return public_id(prefix, UUID(bytes=context.random_bytes(16), version=4))
+
+
+def stream_or_not_found(prefix: str, text: str) -> UUID:
+    """Read a public id; one that is malformed names nothing, as one of another book does."""
+    try:
+        return stream_of(prefix, text)
+    except MalformedId:
+        message = f"there is no {prefix}_… of this id"
+        raise NotFound(message) from None
+
+
+def account_stream(account: str) -> UUID:
+    """Give an account's stream."""
+    return stream_or_not_found("acc", account)
+
+
+def number_series_stream(book: UUID, billing_entity: str, series: str) -> UUID:
+    """Give the stream whose version is the last number a series gave out."""
+    return derive("invoice-series", book.bytes, billing_entity, series)
+
+
+def require_version(actual: int, expected: int | None) -> None:
+    """Refuse when the caller saw another version than there is now."""
+    if expected is not None and actual != expected:
+        message = f"the version is {actual}, not {expected}"
+        raise VersionConflict(message)

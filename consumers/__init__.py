@@ -1,0 +1,1 @@
+"""What loops: it reads the log or a feed and runs commands."""

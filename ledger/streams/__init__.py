@@ -1,0 +1,1 @@
+"""State and decisions, one module a stream: `decide` functions may refuse, `evolve` never does."""

@@ -1,0 +1,42 @@
+"""What every stream shares: its state so far, folded from the events in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from ledger.events import Event, Recorded
+
+S = TypeVar("S")
+E = TypeVar("E", bound="Event")
+
+
+@dataclass(frozen=True)
+class Stream(Generic[S]):
+    """A stream's state, how many events made it, and when its first and last happened; no state before the first."""
+
+    state: S | None = None
+    version: int = 0
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    position: int = 0
+
+    def after(self, evolve: Callable[[S | None, E], S], event: E, occurred_at: datetime) -> Stream[S]:
+        """Give the stream with one more event, which has no position before it is appended."""
+        return Stream(
+            evolve(self.state, event), self.version + 1, self.created_at or occurred_at, occurred_at, self.position
+        )
+
+
+def fold(evolve: Callable[[S | None, E], S], recorded: Iterable[Recorded]) -> Stream[S]:
+    """Replay a stream's events in order."""
+    stream: Stream[S] = Stream()
+    for one in recorded:
+        event: E = one.event  # type: ignore[assignment]
+        stream = stream.after(evolve, event, one.metadata.occurred_at)
+        stream = Stream(stream.state, stream.version, stream.created_at, stream.changed_at, one.position)
+    return stream

@@ -1,0 +1,1 @@
+"""What crosses the edges: requests, responses, webhooks and usage on the wire."""
