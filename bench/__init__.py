@@ -1,0 +1,1 @@
+"""The measured figures: `python -m bench [NAME]`, explained in docs/benchmarks.md."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -14,7 +14,6 @@ from ledger.personal import seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from uuid import UUID
 
 # (topic, version of the stored event) to the function that lifts its data by one version.
 UPCASTS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
@@ -47,8 +46,7 @@ class _OutgoingState(msgspec.Struct, frozen=True):
     data: Any
 
 
-@dataclass(frozen=True)
-class StoredRow:
+class StoredRow(msgspec.Struct, frozen=True):
     """One row of the log as it is stored."""
 
     position: int
@@ -65,8 +63,8 @@ _state_decoder: Final = msgspec.json.Decoder(State)
 
 
 @cache
-def _data_decoder(event_class: type[Event]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(event_class)
+def _data_decoder(topic: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(EVENT_CLASSES[topic])
 
 
 def encode(
@@ -126,7 +124,7 @@ def decode_event(
     """Read an event back; a personal field whose key is destroyed reads as one constant."""
     event_class = EVENT_CLASSES[topic]
     if not event_class.personal and state.version == event_class.version:
-        event: Event = _data_decoder(event_class).decode(state.data)
+        event: Event = _data_decoder(topic).decode(state.data)
         return event
     data = msgspec.json.decode(state.data)
     for field in event_class.personal:

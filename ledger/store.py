@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from uuid import UUID
 
 import msgspec
-import psycopg
 from eventsourcing import persistence
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
@@ -25,7 +25,6 @@ from ledger.personal import new_data_key, unwrap, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from uuid import UUID
 
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
@@ -489,6 +488,6 @@ def _one(cursor: Cursor[DictRow]) -> DictRow:
     return row
 
 
-def listen(connection: psycopg.Connection[Any]) -> None:
+def listen(connection: Connection[Any]) -> None:
     """Ask to be woken when events are appended."""
     connection.execute(f"LISTEN {CHANNEL}")

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.events import EVENT_CLASSES
 from ledger.events.account import AccountClosed, AccountEmailChanged, AccountRegistered, AccountRenamed
 from ledger.events.stripe import StripeCustomerObserved
-from projections.base import KeyedTable, Projection, topics
+from projections import topics
+from projections.base import KeyedTable, Projection
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -20,8 +20,23 @@ if TYPE_CHECKING:
     from ledger.events import Recorded
     from projections.batch import Batch
 
-_HANDLED: Final = topics(
-    AccountRegistered, AccountRenamed, AccountEmailChanged, AccountClosed, StripeCustomerObserved
+_HANDLED: Final = topics.ACCOUNTS | topics.STRIPE_CUSTOMERS
+_IGNORED: Final = (
+    topics.BOOKS
+    | topics.LOG
+    | topics.PRINCIPALS
+    | topics.KEYS
+    | topics.USAGE
+    | topics.PLANS
+    | topics.SUBSCRIPTIONS
+    | topics.INVOICES
+    | topics.INVOICE_NUMBERS
+    | topics.PAYMENTS
+    | topics.JOURNAL
+    | topics.STRIPE_DELIVERIES
+    | topics.STRIPE_LINKS
+    | topics.STRIPE_SUBSCRIPTIONS
+    | topics.STRIPE_INVOICES
 )
 _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -137,7 +152,7 @@ def list_accounts(connection: Connection[Any], after: str | None, limit: int) ->
 PROJECTION: Final = Projection(
     name="accounts",
     handled=_HANDLED,
-    ignored=EVENT_CLASSES.keys() - _HANDLED,
+    ignored=_IGNORED,
     tables=("accounts",),
     queries=QUERIES,
     apply=apply,

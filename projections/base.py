@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from ledger.events import Event
     from projections.batch import Batch
 
 
@@ -39,11 +38,6 @@ class Projection:
         assert not self.handled & self.ignored, f"{self.name} both handles and ignores a topic"
         forgotten = EVENT_CLASSES.keys() ^ (self.handled | self.ignored)
         assert not forgotten, f"{self.name} neither handles nor ignores {sorted(forgotten)}"
-
-
-def topics(*classes: type[Event]) -> frozenset[str]:
-    """Name the topics of event classes."""
-    return frozenset(event_class.topic for event_class in classes)
 
 
 Row = TypeVar("Row", bound=msgspec.Struct)

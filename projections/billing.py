@@ -1,0 +1,165 @@
+"""The projection of billing: plans, subscriptions and invoices, ours and those that Stripe manages.
+
+What Stripe said of an object is a sighting with an instant of Stripe's. The newest one wins, whatever the order of
+arrival; of two with one instant, the one whose status is further along, then the one with the greater digest.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ledger.events.invoice import InvoiceEvent
+from ledger.events.plan import PlanEvent
+from ledger.events.stripe import StripeInvoiceObserved, StripeSubscriptionObserved
+from ledger.events.subscription import SubscriptionEvent
+from projections import billing_invoices as invoices
+from projections import billing_subscriptions as subscriptions
+from projections import topics
+from projections.base import KeyedTable, Projection
+from projections.billing_plans import PlanRow, changed_plan
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from projections.batch import Batch
+
+_HANDLED: Final = (
+    topics.PLANS | topics.SUBSCRIPTIONS | topics.INVOICES | topics.STRIPE_SUBSCRIPTIONS | topics.STRIPE_INVOICES
+)
+_IGNORED: Final = (
+    topics.BOOKS
+    | topics.LOG
+    | topics.PRINCIPALS
+    | topics.ACCOUNTS
+    | topics.KEYS
+    | topics.USAGE
+    | topics.INVOICE_NUMBERS
+    | topics.PAYMENTS
+    | topics.JOURNAL
+    | topics.STRIPE_DELIVERIES
+    | topics.STRIPE_LINKS
+    | topics.STRIPE_CUSTOMERS
+)
+
+_PLANS: Final = KeyedTable("plans", PlanRow, ("book", "plan"))
+_SUBSCRIPTIONS: Final = KeyedTable("subscriptions", subscriptions.SubscriptionRow, ("book", "subscription"))
+_INVOICES: Final = KeyedTable("invoices", invoices.InvoiceRow, ("book", "invoice"))
+
+
+def apply(connection: Connection[Any], batch: Batch) -> None:
+    """Fold the batch's events into the plans, subscriptions and invoices they are of."""
+    of_plans: list[Any] = []
+    of_subscriptions: list[Any] = []
+    of_invoices: list[Any] = []
+    for recorded in batch.others:
+        event, book = recorded.event, recorded.metadata.book
+        if isinstance(event, PlanEvent):
+            of_plans.append(((book, event.plan), partial(changed_plan, event=event, recorded=recorded)))
+        elif isinstance(event, SubscriptionEvent):
+            change = partial(subscriptions.changed, event=event, recorded=recorded)
+            of_subscriptions.append(((book, event.subscription), change))
+        elif isinstance(event, StripeSubscriptionObserved):
+            seen = partial(subscriptions.observed, event=event, recorded=recorded)
+            of_subscriptions.append(((book, event.stripe_subscription), seen))
+        elif isinstance(event, InvoiceEvent):
+            of_invoices.append(((book, event.invoice), partial(invoices.changed, event=event, recorded=recorded)))
+        elif isinstance(event, StripeInvoiceObserved):
+            sighted = partial(invoices.observed, event=event, recorded=recorded)
+            of_invoices.append(((book, event.stripe_invoice), sighted))
+    _PLANS.fold(connection, of_plans)
+    _SUBSCRIPTIONS.fold(connection, of_subscriptions)
+    _INVOICES.fold(connection, of_invoices)
+
+
+_PLAN_COLUMNS: Final = (
+    "plan, product, name, currency, interval, amount, price_version, status, created_at, version, position"
+)
+_SUBSCRIPTION_COLUMNS: Final = (
+    "subscription, account, managed_by, plan, price_version, status, starts_at, period_start, period_end,"
+    " next_plan, cancels_at, ended_at, billed_through, version, created_position, position"
+)
+_INVOICE_COLUMNS: Final = (
+    "invoice, account, managed_by, subscription, status, number, currency, subtotal, tax_total, total,"
+    " amount_paid, issued_on, due_on, period_start, period_end, version, created_position, position"
+)
+# An invoice of ours that Stripe collects is listed once, as ours.
+QUERIES: Final = {
+    "find_plan": f"SELECT {_PLAN_COLUMNS} FROM billing.plans WHERE plan = %(plan)s",  # noqa: S608 - constant
+    "list_plans": (
+        f"SELECT {_PLAN_COLUMNS} FROM billing.plans WHERE plan > %(after)s"  # noqa: S608 - constant
+        " ORDER BY plan LIMIT %(limit)s"
+    ),
+    "find_subscription": (
+        f"SELECT {_SUBSCRIPTION_COLUMNS} FROM billing.subscriptions"  # noqa: S608 - constant
+        " WHERE subscription = %(subscription)s"
+    ),
+    "subscriptions_of": (
+        f"SELECT {_SUBSCRIPTION_COLUMNS} FROM billing.subscriptions"  # noqa: S608 - constant
+        " WHERE account = %(account)s AND created_position < %(before)s"
+        " ORDER BY created_position DESC LIMIT %(limit)s"
+    ),
+    "find_invoice": (
+        f"SELECT {_INVOICE_COLUMNS} FROM billing.invoices WHERE invoice = %(invoice)s"  # noqa: S608 - constant
+    ),
+    "invoices_of": (
+        f"SELECT {_INVOICE_COLUMNS} FROM billing.invoices"  # noqa: S608 - constant
+        " WHERE account = %(account)s AND created_position < %(before)s AND managed_invoice IS NULL"
+        " ORDER BY created_position DESC LIMIT %(limit)s"
+    ),
+}
+_NEWEST: Final = (1 << 63) - 1
+
+
+def find_plan(connection: Connection[Any], plan: str) -> dict[str, Any] | None:
+    """Give one plan of the connection's book."""
+    return _one(connection, "find_plan", {"plan": plan})
+
+
+def list_plans(connection: Connection[Any], after: str | None, limit: int) -> list[dict[str, Any]]:
+    """Give plans after one of them, by id."""
+    return connection.execute(QUERIES["list_plans"], {"after": after or "", "limit": limit}).fetchall()
+
+
+def find_subscription(connection: Connection[Any], subscription: str) -> dict[str, Any] | None:
+    """Give one subscription, ours or Stripe's."""
+    return _one(connection, "find_subscription", {"subscription": subscription})
+
+
+def subscriptions_of(
+    connection: Connection[Any], account: str, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Give an account's subscriptions, newest first, created before a position."""
+    return _of_account(connection, "subscriptions_of", account, before, limit)
+
+
+def find_invoice(connection: Connection[Any], invoice: str) -> dict[str, Any] | None:
+    """Give one invoice's header, ours or Stripe's."""
+    return _one(connection, "find_invoice", {"invoice": invoice})
+
+
+def invoices_of(connection: Connection[Any], account: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """Give an account's invoices, newest first, created before a position."""
+    return _of_account(connection, "invoices_of", account, before, limit)
+
+
+def _one(connection: Connection[Any], query: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    row: dict[str, Any] | None = connection.execute(QUERIES[query], parameters).fetchone()
+    return row
+
+
+def _of_account(
+    connection: Connection[Any], query: str, account: str, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    parameters = {"account": account, "before": _NEWEST if before is None else before, "limit": limit}
+    return connection.execute(QUERIES[query], parameters).fetchall()
+
+
+PROJECTION: Final = Projection(
+    name="billing",
+    handled=_HANDLED,
+    ignored=_IGNORED,
+    tables=("plans", "subscriptions", "invoices"),
+    queries=QUERIES,
+    apply=apply,
+)

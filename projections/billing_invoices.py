@@ -1,0 +1,140 @@
+"""The invoices of the projection of billing: headers and what was paid; lines are read from the invoice's stream."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from ledger.events.invoice import (
+    InvoiceDrafted,
+    InvoiceEvent,
+    InvoiceFinalized,
+    InvoiceVoided,
+    PaymentApplied,
+)
+from ledger.streams.invoice import totals_of
+from projections.sightings import is_news, rank_of
+
+if TYPE_CHECKING:
+    from ledger.events import Recorded
+    from ledger.events.stripe import StripeInvoiceObserved
+
+# How far along an invoice's life each of Stripe's statuses is.
+_RANKS: Final = {"draft": 1, "open": 2, "uncollectible": 3, "void": 4, "paid": 5}
+
+
+class InvoiceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One invoice; amounts are in minor units, `managed_invoice` is ours that Stripe's invoice stands for."""
+
+    book: UUID
+    invoice: str
+    account: str
+    managed_by: str
+    subscription: str | None
+    status: str
+    number: str | None = None
+    currency: str
+    subtotal: int
+    tax_total: int
+    total: int
+    amount_paid: int = 0
+    issued_on: date | None = None
+    due_on: date | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    managed_invoice: str | None = None
+    observed_at: datetime | None = None
+    observed_rank: str | None = None
+    version: int
+    created_position: int
+    position: int
+
+
+def changed(row: InvoiceRow | None, event: InvoiceEvent, recorded: Recorded) -> InvoiceRow | None:
+    """Apply one event to the row of our invoice."""
+    if isinstance(event, InvoiceDrafted):
+        return _drafted(row, event, recorded)
+    if row is None:
+        return None
+    return msgspec.structs.replace(
+        row, **_changes(row, event), version=recorded.stream_version, position=recorded.position
+    )
+
+
+def _drafted(row: InvoiceRow | None, event: InvoiceDrafted, recorded: Recorded) -> InvoiceRow:
+    totals = totals_of(event.lines)
+    return InvoiceRow(
+        book=recorded.metadata.book,
+        invoice=event.invoice,
+        account=event.account,
+        managed_by=event.managed_by,
+        subscription=event.subscription,
+        status="draft",
+        currency=event.currency,
+        subtotal=totals.subtotal,
+        tax_total=totals.tax_total,
+        total=totals.total,
+        period_start=event.period_start,
+        period_end=event.period_end,
+        version=recorded.stream_version,
+        created_position=row.created_position if row else recorded.position,
+        position=recorded.position,
+    )
+
+
+def _changes(row: InvoiceRow, event: InvoiceEvent) -> dict[str, Any]:
+    match event:
+        case InvoiceFinalized():
+            return {
+                "status": _status(event.total, 0),
+                "number": event.formatted_number,
+                "issued_on": event.issued_on,
+                "due_on": event.due_on,
+                "subtotal": event.subtotal,
+                "tax_total": event.tax_total,
+                "total": event.total,
+            }
+        case PaymentApplied():
+            paid = row.amount_paid + event.amount
+            return {"amount_paid": paid, "status": _status(row.total, paid)}
+        case InvoiceVoided():
+            return {"status": "void"}
+        case _:
+            raise AssertionError(event.topic)
+
+
+def _status(total: int, paid: int) -> str:
+    if paid >= total:
+        return "paid"
+    return "partially_paid" if paid else "open"
+
+
+def observed(row: InvoiceRow | None, event: StripeInvoiceObserved, recorded: Recorded) -> InvoiceRow:
+    """Take over what Stripe said of its invoice, if it is news."""
+    rank = rank_of(event.status, _RANKS, event)
+    if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):
+        return row
+    return InvoiceRow(
+        book=recorded.metadata.book,
+        invoice=event.stripe_invoice,
+        account=event.account,
+        managed_by="stripe",
+        subscription=event.stripe_subscription,
+        status=event.status,
+        number=event.number,
+        currency=event.currency,
+        subtotal=event.subtotal,
+        tax_total=event.tax_total,
+        total=event.total,
+        amount_paid=event.amount_paid,
+        due_on=event.due_at.date() if event.due_at else None,
+        managed_invoice=event.managed_invoice,
+        observed_at=event.observed_at,
+        observed_rank=rank,
+        version=recorded.stream_version,
+        created_position=row.created_position if row else recorded.position,
+        position=recorded.position,
+    )

@@ -1,0 +1,134 @@
+"""The subscriptions of the projection of billing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from ledger.events.subscription import (
+    CancellationScheduled,
+    PeriodOpened,
+    PlanChanged,
+    PlanChangeScheduled,
+    ProrationAdded,
+    SubscriptionBilled,
+    SubscriptionCancelled,
+    SubscriptionEvent,
+    SubscriptionStarted,
+)
+from projections.sightings import is_news, rank_of
+
+if TYPE_CHECKING:
+    from ledger.events import Recorded
+    from ledger.events.stripe import StripeSubscriptionObserved
+
+# How far along a subscription's life each of Stripe's statuses is.
+_RANKS: Final = {
+    "incomplete": 1,
+    "trialing": 2,
+    "active": 3,
+    "past_due": 4,
+    "unpaid": 5,
+    "paused": 6,
+    "incomplete_expired": 7,
+    "canceled": 8,
+}
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription; `managed_by` is daybook or stripe, whose own id and words for status it then has."""
+
+    book: UUID
+    subscription: str
+    account: str
+    managed_by: str
+    plan: str | None
+    price_version: int | None
+    status: str
+    starts_at: datetime | None
+    period_start: datetime | None
+    period_end: datetime | None
+    next_plan: str | None = None
+    cancels_at: datetime | None = None
+    ended_at: datetime | None = None
+    billed_through: datetime | None = None
+    observed_at: datetime | None = None
+    observed_rank: str | None = None
+    version: int
+    created_position: int
+    position: int
+
+
+def changed(row: SubscriptionRow | None, event: SubscriptionEvent, recorded: Recorded) -> SubscriptionRow | None:
+    """Apply one event to the row of our subscription."""
+    if isinstance(event, SubscriptionStarted):
+        return SubscriptionRow(
+            book=recorded.metadata.book,
+            subscription=event.subscription,
+            account=event.account,
+            managed_by="daybook",
+            plan=event.plan,
+            price_version=event.price_version,
+            status="active",
+            starts_at=event.starts_at,
+            period_start=None,
+            period_end=None,
+            version=recorded.stream_version,
+            created_position=recorded.position,
+            position=recorded.position,
+        )
+    if row is None:
+        return None
+    return msgspec.structs.replace(
+        row, **_changes(event), version=recorded.stream_version, position=recorded.position
+    )
+
+
+def _changes(event: SubscriptionEvent) -> dict[str, Any]:
+    match event:
+        case PeriodOpened():
+            return {"period_start": event.starts_at, "period_end": event.ends_at}
+        case PlanChanged():
+            return {"plan": event.to_plan, "price_version": event.price_version, "next_plan": None}
+        case PlanChangeScheduled():
+            return {"next_plan": event.to_plan}
+        case SubscriptionBilled():
+            return {"billed_through": event.billed_through}
+        case CancellationScheduled():
+            return {"cancels_at": event.cancels_at}
+        case SubscriptionCancelled():
+            return {"status": "cancelled", "ended_at": event.ended_at, "next_plan": None}
+        case ProrationAdded():
+            return {}
+        case _:
+            raise AssertionError(event.topic)
+
+
+def observed(row: SubscriptionRow | None, event: StripeSubscriptionObserved, recorded: Recorded) -> SubscriptionRow:
+    """Take over what Stripe said of its subscription, if it is news."""
+    rank = rank_of(event.status, _RANKS, event)
+    if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):
+        return row
+    first = event.items[0] if event.items else None
+    return SubscriptionRow(
+        book=recorded.metadata.book,
+        subscription=event.stripe_subscription,
+        account=event.account,
+        managed_by="stripe",
+        plan=first.price if first else None,
+        price_version=None,
+        status=event.status,
+        starts_at=None,
+        period_start=first.period_start if first else None,
+        period_end=first.period_end if first else None,
+        cancels_at=event.cancels_at,
+        ended_at=event.ended_at,
+        observed_at=event.observed_at,
+        observed_rank=rank,
+        version=recorded.stream_version,
+        created_position=row.created_position if row else recorded.position,
+        position=recorded.position,
+    )

@@ -1,0 +1,37 @@
+-- schema: keys
+-- API keys as they stand: no secret, and no hash of one.
+
+CREATE TABLE keys (
+    book uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    status text NOT NULL,
+    hint text NOT NULL,
+    issued_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    version bigint NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (book, key)
+);
+CREATE INDEX keys_owner ON keys (book, owner, key);
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO daybook_app, daybook_follower', current_schema());
+    FOREACH name IN ARRAY ARRAY['keys'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'CREATE POLICY app_own_book ON %I FOR SELECT TO daybook_app '
+            'USING (book = (SELECT nullif(current_setting(''daybook.book'', true), '''')::uuid))', name
+        );
+        EXECUTE format('CREATE POLICY follower_all_books ON %I TO daybook_follower USING (true) WITH CHECK (true)', name);
+        EXECUTE format('GRANT SELECT ON %I TO daybook_app', name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO daybook_follower', name);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,134 @@
+"""The projection of usage totals: how much of each meter each account used on each day, in UTC."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
+
+from projections import topics
+from projections.arrays import exact_decimals, plain_array
+from projections.base import Projection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from psycopg import Connection
+
+    from projections.batch import Batch, Usage
+
+_HANDLED: Final = topics.USAGE
+_IGNORED: Final = (
+    topics.BOOKS
+    | topics.LOG
+    | topics.PRINCIPALS
+    | topics.ACCOUNTS
+    | topics.KEYS
+    | topics.PLANS
+    | topics.SUBSCRIPTIONS
+    | topics.INVOICES
+    | topics.INVOICE_NUMBERS
+    | topics.PAYMENTS
+    | topics.JOURNAL
+    | topics.STRIPE_DELIVERIES
+    | topics.STRIPE_LINKS
+    | topics.STRIPE_CUSTOMERS
+    | topics.STRIPE_SUBSCRIPTIONS
+    | topics.STRIPE_INVOICES
+)
+
+_Day: TypeAlias = tuple[UUID, str, str, date]
+
+_ADD: Final = """
+INSERT INTO totals (book, account, meter, day, quantity, events)
+SELECT * FROM unnest(%s::uuid[], %b::text[], %b::text[], %b::date[], %s::numeric[], %s::bigint[])
+ON CONFLICT (book, account, meter, day) DO UPDATE SET
+    quantity = totals.quantity + EXCLUDED.quantity,
+    events = totals.events + EXCLUDED.events
+"""
+
+
+def apply(connection: Connection[Any], batch: Batch) -> None:
+    """Add the batch's usage to the totals of its days."""
+    if not batch.usage:
+        return
+    quantities, events = _by_day(batch.usage)
+    days = sorted(quantities)  # in the order of the index, which halves its page visits
+    connection.execute(
+        _ADD,
+        (
+            plain_array(book for book, _, _, _ in days),
+            [account for _, account, _, _ in days],
+            [meter for _, _, meter, _ in days],
+            [day for _, _, _, day in days],
+            plain_array(quantities[key] for key in days),
+            plain_array(events[key] for key in days),
+        ),
+    )
+
+
+def _by_day(usage: Iterable[Usage]) -> tuple[dict[_Day, Decimal], dict[_Day, int]]:
+    quantities: dict[_Day, Decimal] = {}
+    events: dict[_Day, int] = {}
+    with exact_decimals():
+        for one in usage:
+            day = (one.book, one.account, one.meter, one.occurred_at.date())
+            if day in quantities:
+                quantities[day] += one.quantity
+                events[day] += 1
+            else:
+                quantities[day] = one.quantity
+                events[day] = 1
+    return quantities, events
+
+
+QUERIES: Final = {
+    "by_day": (
+        "SELECT meter, day, quantity, events FROM usage.totals"
+        " WHERE account = %(account)s AND (%(meter)s::text IS NULL OR meter = %(meter)s)"
+        " AND day >= %(since)s AND day < %(until)s AND (meter, day) > (%(after_meter)s, %(after_day)s)"
+        " ORDER BY meter, day LIMIT %(limit)s"
+    ),
+    "by_meter": (
+        "SELECT meter, sum(quantity) AS quantity, sum(events)::bigint AS events FROM usage.totals"
+        " WHERE account = %(account)s AND (%(meter)s::text IS NULL OR meter = %(meter)s)"
+        " AND day >= %(since)s AND day < %(until)s"
+        " GROUP BY meter ORDER BY meter"
+    ),
+}
+
+
+def by_day(  # noqa: PLR0913 - what a page of days is asked for by
+    connection: Connection[Any],
+    account: str,
+    *,
+    meter: str | None = None,
+    since: date = date.min,
+    until: date = date.max,
+    after: tuple[str, date] | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Give an account's totals by meter and day in [since, until), after a (meter, day)."""
+    after_meter, after_day = after or ("", date.min)
+    parameters = {"account": account, "meter": meter, "since": since, "until": until, "limit": limit}
+    parameters |= {"after_meter": after_meter, "after_day": after_day}
+    return connection.execute(QUERIES["by_day"], parameters).fetchall()
+
+
+def by_meter(
+    connection: Connection[Any],
+    account: str,
+    *,
+    meter: str | None = None,
+    since: date = date.min,
+    until: date = date.max,
+) -> list[dict[str, Any]]:
+    """Give an account's totals by meter over the days in [since, until)."""
+    parameters = {"account": account, "meter": meter, "since": since, "until": until}
+    return connection.execute(QUERIES["by_meter"], parameters).fetchall()
+
+
+PROJECTION: Final = Projection(
+    name="usage", handled=_HANDLED, ignored=_IGNORED, tables=("totals",), queries=QUERIES, apply=apply
+)
