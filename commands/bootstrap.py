@@ -1,4 +1,4 @@
-"""Founding an organisation: its live and its test book, its first principal and keys, its webhook endpoint."""
+"""Founding an organisation: its live and its test book, first principals and keys, and webhook endpoint."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from uuid import UUID
 from commands.context import Context, Unit, execute
 from commands.keys import issue_key
 from commands.principals import register_principal
-from ledger.events import Actor, Event
+from ledger.events import Actor
 from ledger.events.book import WebhookEndpointRegistered
 from ledger.identifiers import public_id
+from ledger.secrets import MODES
 from ledger.streams import book as books
 from ledger.streams.base import Stream
+from ledger.values import MAX_NAME_CHARACTERS, checked_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,8 +104,11 @@ def found_organisation(
     log: Log, settings: Settings, founding: Founding, now: datetime, random_bytes: Callable[[int], bytes]
 ) -> Founded:
     """Found an organisation; its books are apart from one another and from everyone else's."""
+    # Before anything is written: an organisation whose first key cannot be made is of no use to anyone.
+    checked_text(founding.principal_name, MAX_NAME_CHARACTERS, "principal_name")
+    settings.current_pepper_version()
     organisation = public_id("org", UUID(bytes=random_bytes(16), version=4))
-    opened = {mode: UUID(bytes=random_bytes(16), version=4) for mode in books.MODES}
+    opened = {mode: UUID(bytes=random_bytes(16), version=4) for mode in MODES}
     keys = {}
     for mode, book in opened.items():
         context = Context(log, settings, book, INSTALLER, f"found:{organisation}", now, random_bytes)
@@ -127,7 +132,7 @@ def _open_book(context: Context, organisation: str, mode: str, founding: Foundin
     row = _BookRow(context.book, organisation, mode, founding.name)
 
     def decide(unit: Unit) -> Stream[books.Book]:
-        events: list[Event] = books.open_book(
+        events = books.open_book(
             public_id("book", context.book),
             organisation,
             founding.name,
@@ -140,7 +145,7 @@ def _open_book(context: Context, organisation: str, mode: str, founding: Foundin
     execute(replace(context, extra_for=lambda _: row), decide)
 
 
-def _register_endpoint(  # noqa: PLR0913 - what an endpoint belongs to
+def _register_endpoint(
     log: Log,
     settings: Settings,
     organisation: str,
@@ -154,11 +159,8 @@ def _register_endpoint(  # noqa: PLR0913 - what an endpoint belongs to
     wrapped = log.wrap(secret.encode(), "webhook-secret", endpoint)
     row = _EndpointRow(endpoint, organisation, opened["live"], opened["test"], wrapped)
     for mode, book in opened.items():
-        extra = row if mode == "live" else None
-        context = Context(
-            log, settings, book, INSTALLER, f"found:{organisation}", now, random_bytes, lambda _, e=extra: e
-        )
-        _add_endpoint(context, endpoint)
+        context = Context(log, settings, book, INSTALLER, f"found:{organisation}", now, random_bytes)
+        _add_endpoint(replace(context, extra_for=lambda _: row) if mode == "live" else context, endpoint)
     return endpoint
 
 

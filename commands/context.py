@@ -106,16 +106,15 @@ def execute(context: Context, decide: Callable[[Unit], R], *, expected: bool = F
 
     With `expected` the caller named the version it saw, so losing the race is its answer: VersionConflict.
     """
-    for attempt in range(1, _MAX_TRIES + 1):
+    tries = 0
+    while True:
+        tries += 1
         unit = Unit(context)
         result = decide(unit)
         try:
-            positions = context.log.append(
-                context.book, unit.events, unit.guards, context.extra_for(result)
-            )
+            positions = context.log.append(context.book, unit.events, unit.guards, context.extra_for(result))
         except VersionConflict:
-            if expected or attempt == _MAX_TRIES:
+            if expected or tries == _MAX_TRIES:
                 raise
             continue
         return Done(result, max(positions) if positions else None)
-    raise AssertionError("the loop returns or raises")

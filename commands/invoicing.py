@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from commands.context import Done, Unit, execute
 from commands.streams import account_stream, new_id, number_series_stream, stream_or_not_found
 from ledger import posting
+from ledger.errors import PaymentDiffers
 from ledger.events.invoice import InvoiceNumberTaken
 from ledger.events.payment import PaymentReceived
 from ledger.identifiers import derived_id, stream_of
@@ -54,7 +55,7 @@ def add_finalized(
     draft = invoices.require(drafted.state).draft
     seller = book.billing_entities[draft.billing_entity]
     series = number_series_stream(unit.context.book, seller.billing_entity, seller.invoice_series)
-    number = len(unit.context.log.load(unit.context.book, series)) + 1
+    number = unit.context.log.version_of(unit.context.book, series) + 1
     unit.add_at(
         series,
         number,
@@ -86,7 +87,7 @@ def finalize_invoice(context: Context, invoice: str) -> Done[Stream[Invoice]]:
     return execute(context, decide)
 
 
-def pay_invoice(  # noqa: PLR0913 - each is a fact of the payment
+def pay_invoice(
     context: Context,
     invoice: str,
     amount: int,
@@ -95,7 +96,7 @@ def pay_invoice(  # noqa: PLR0913 - each is a fact of the payment
     reference: str | None = None,
     received_at: datetime | None = None,
 ) -> Done[Paid]:
-    """Record a payment and apply it to an invoice; with a reference, the same payment is never recorded twice."""
+    """Record a payment and apply it to an invoice; with a reference, telling of it again changes nothing."""
     stream = stream_or_not_found("inv", invoice)
     happened_at = received_at or context.now
     checked_text(method, MAX_IDENTITY_CHARACTERS, "method")
@@ -103,6 +104,10 @@ def pay_invoice(  # noqa: PLR0913 - each is a fact of the payment
 
     def decide(unit: Unit) -> Paid:
         loaded = unit.load(invoices.evolve, stream)
+        known = _known_payment(unit, payment)
+        if known is not None:
+            _require_same(known, loaded, payment, amount, currency)
+            return Paid(known, loaded)
         events = invoices.apply_payment(loaded.state, payment, amount, currency)
         settled = unit.add(stream, loaded, invoices.evolve, events, happened_at)
         received = PaymentReceived(
@@ -115,11 +120,34 @@ def pay_invoice(  # noqa: PLR0913 - each is a fact of the payment
             received_at=happened_at,
         )
         unit.add_first(stream_of("pay", payment), received, happened_at)
-        fact = _fact(unit, invoices.require(settled.state), load_book(unit), "payment_received", happened_at, payment)
-        add_entry(unit, posting.payment_received(fact, amount, through_processor=method == "stripe"), happened_at)
+        fact = _fact(
+            unit, invoices.require(settled.state), load_book(unit), "payment_received", happened_at, payment
+        )
+        add_entry(
+            unit, posting.payment_received(fact, amount, through_processor=method == "stripe"), happened_at
+        )
         return Paid(received, settled)
 
-    return execute(context, decide, expected=reference is not None)
+    return execute(context, decide)
+
+
+def _known_payment(unit: Unit, payment: str) -> PaymentReceived | None:
+    recorded = unit.context.log.load(unit.context.book, stream_of("pay", payment))
+    if not recorded:
+        return None
+    event = recorded[0].event
+    assert isinstance(event, PaymentReceived), "a payment's stream begins with it"
+    return event
+
+
+def _require_same(
+    known: PaymentReceived, invoice: Stream[Invoice], payment: str, amount: int, currency: str
+) -> None:
+    """Refuse unless the payment that is known is the one told of now."""
+    applied = {settlement.payment for settlement in invoices.require(invoice.state).settlements}
+    if (known.amount, known.currency) != (amount, currency) or payment not in applied:
+        message = f"payment {payment} is known, of another amount or to another invoice"
+        raise PaymentDiffers(message)
 
 
 def _payment_id(context: Context, method: str, reference: str | None) -> str:
@@ -148,7 +176,7 @@ def void_invoice(context: Context, invoice: str, reason: str) -> Done[Stream[Inv
     return execute(context, decide)
 
 
-def _fact(  # noqa: PLR0913 - what an entry says of its fact
+def _fact(
     unit: Unit, invoice: Invoice, book: Book, kind: str, occurred_at: datetime, payment: str | None = None
 ) -> posting.Fact:
     number = invoice.header.formatted_number if invoice.header else invoice.draft.invoice

@@ -1,4 +1,4 @@
-"""Commands on API keys: issue, rotate, suspend, resume, revoke, expire; and checking one that is presented."""
+"""Commands on API keys: issue, rotate, suspend, resume, revoke, expire; and checking a presented one."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _make_secret(context: Context, mode: str, key: str) -> tuple[str, keys.Secre
 
 
 def check_key(log: Log, settings: Settings, text: str, now: datetime) -> CheckedKey:
-    """Find the key a secret belongs to and see that it opens, straight from the log: a revocation holds at once."""
+    """Find the key of a secret and see that it opens, straight from the log: a revocation holds at once."""
     presented = read_secret(text, settings.key_prefix)
     if presented is None:
         raise _refused()

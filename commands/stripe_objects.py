@@ -1,23 +1,31 @@
-"""Commands on what Stripe tells: customers, subscriptions, invoices and payments, in any order, any number of times.
+"""Commands on what Stripe tells, in any order, any number of times.
 
-Every effect is keyed by the object that carries it, never by the delivery, so five deliveries about one payment
-post one entry.
+Every effect is keyed by the object that carries it, never by the delivery, so five deliveries about one
+payment post one entry.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from commands.context import Done, Unit, execute
-from commands.invoicing import add_entry, load_book
-from commands.streams import account_stream, stream_or_not_found
+from commands.streams import account_stream
+from commands.stripe_books import (
+    Desk,
+    Told,
+    account_of,
+    invoice_object,
+    invoice_stream,
+    linked,
+    load_account,
+    named,
+    own_account_of,
+    payment_id_of,
+)
+from commands.stripe_payments import PaymentTold, attribute_awaiting, receive_payment
 from ledger import posting
-from ledger.errors import NotFound
-from ledger.events.payment import PaymentReceived
-from ledger.events.stripe import StripeCustomerLinked
-from ledger.identifiers import derive, derived_id, stream_of
-from ledger.periods import local_date
+from ledger.identifiers import MalformedId, derive, stream_of
 from ledger.streams import account as accounts
 from ledger.streams import invoice as invoices
 from ledger.streams import stripe as seen
@@ -26,28 +34,30 @@ from ledger.streams.base import Stream
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from commands.context import Context
-    from ledger.events.stripe import StripeCustomerObserved, StripeInvoiceObserved, StripeSubscriptionObserved
-    from ledger.posting import Fact, Share
+    from ledger.events.stripe import (
+        StripeCustomerObserved,
+        StripeInvoiceObserved,
+        StripeSubscriptionObserved,
+    )
+    from ledger.posting import Share
 
-METHOD: Final = "stripe"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """Whom a delivery is about: the connected account, the customer, our account if the metadata names it, and when."""
-
-    stripe_account: str
-    customer: str | None
-    metadata_account: str | None
-    happened_at: datetime
+__all__ = [
+    "InvoiceTold",
+    "PaymentTold",
+    "Told",
+    "observe_customer",
+    "observe_invoice",
+    "observe_subscription",
+    "receive_payment",
+    "settle_managed_invoice",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceTold:
-    """An invoice as Stripe told it, and what of it is posted."""
+    """An invoice as Stripe told it, and what of it is posted; a date that is not told is the delivery's."""
 
     sighting: StripeInvoiceObserved
     shares: Sequence[Share]
@@ -55,48 +65,42 @@ class InvoiceTold:
     customer_balance_used: int
     outside_amount: int
     settled_by: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentTold:
-    """Money that moved inside Stripe; `key` is the payment's one identity."""
-
-    key: str
-    amount: int
-    currency: str
+    finalized_at: datetime | None = None
+    paid_at: datetime | None = None
+    voided_at: datetime | None = None
 
 
 def observe_customer(context: Context, told: Told, sighting: StripeCustomerObserved) -> Done[str]:
     """Keep what Stripe says of a customer; an account made for it goes by the newest name and address."""
 
     def decide(unit: Unit) -> str:
-        stream, customer = _linked(unit, told)
-        account = _account_of(customer)
+        stream, customer = linked(unit, told)
+        account = account_of(customer)
         news = replace(sighting, account=account)
         if seen.customer_is_news(customer.state, news):
             unit.add(stream, customer, seen.evolve_customer, [news], told.happened_at)
-            _follow_customer(unit, account, news, told)
+            if account == own_account_of(context.book, told):
+                _follow_customer(unit, account, news, told)
         return account
 
     return execute(context, decide)
 
 
 def _follow_customer(unit: Unit, account: str, news: StripeCustomerObserved, told: Told) -> None:
-    loaded = _load_account(unit, account)
-    state = loaded.state
-    if state is None or state.origin is None or state.status == "closed" or news.deleted:
+    loaded = load_account(unit, account)
+    if loaded.state is None or loaded.state.status == "closed":
         return
-    events = accounts.change(state, {"name": news.name, "email": news.email})
+    events = accounts.change(loaded.state, {"name": news.name, "email": news.email})
     unit.add(account_stream(account), loaded, accounts.evolve, events, told.happened_at)
 
 
 def observe_subscription(context: Context, told: Told, sighting: StripeSubscriptionObserved) -> Done[str]:
     """Keep what Stripe says of a subscription."""
+    identity = (context.book.bytes, told.stripe_account, sighting.stripe_subscription)
+    stream = derive("stripe-subscription", *identity)
 
     def decide(unit: Unit) -> str:
-        _, customer = _linked(unit, told)
-        account = _account_of(customer)
-        stream = derive("stripe-subscription", context.book.bytes, told.stripe_account, sighting.stripe_subscription)
+        account = account_of(linked(unit, told)[1])
         loaded = unit.load(seen.evolve_subscription, stream)
         news = replace(sighting, account=account)
         if seen.subscription_is_news(loaded.state, news):
@@ -107,157 +111,101 @@ def observe_subscription(context: Context, told: Told, sighting: StripeSubscript
 
 
 def observe_invoice(context: Context, told: Told, invoice: InvoiceTold) -> Done[str]:
-    """Keep what Stripe says of an invoice, and post what it has become: finalized, void, settled outside Stripe."""
+    """Keep what Stripe says of an invoice, and post what it has become."""
+    stream = invoice_stream(context.book, told, invoice.sighting.stripe_invoice)
 
     def decide(unit: Unit) -> str:
-        _, customer = _linked(unit, told)
-        account = _account_of(customer)
-        number = invoice.sighting.stripe_invoice
-        stream = derive("stripe-invoice", context.book.bytes, told.stripe_account, number)
+        managed = _managed(unit, invoice.sighting).state
+        ours = managed.draft.account if managed else None
+        account = account_of(linked(unit, named(told, ours))[1])
         loaded = unit.load(seen.evolve_invoice, stream)
-        news = replace(invoice.sighting, account=account)
+        news = replace(
+            invoice.sighting, account=account, managed_invoice=managed.draft.invoice if managed else None
+        )
         if seen.invoice_is_news(loaded.state, news):
             unit.add(stream, loaded, seen.evolve_invoice, [news], told.happened_at)
-        if news.managed_invoice is None:
-            _post_invoice(unit, told, account, invoice)
-        elif news.status == "paid":
-            _settle_managed(unit, told, news, invoice.settled_by)
+        desk = Desk.of(unit, told)
+        if news.status in seen.FINALIZED_STATUSES:
+            if managed is None:
+                _post_invoice(desk, account, invoice)
+            _post_settlements(desk, ours or account, invoice)
+        attribute_awaiting(desk, news.stripe_invoice, account)
         return account
 
     return execute(context, decide)
 
 
-def _post_invoice(unit: Unit, told: Told, account: str, invoice: InvoiceTold) -> None:
-    """Post each fact of a Stripe invoice that is not posted yet."""
+def _post_invoice(desk: Desk, account: str, invoice: InvoiceTold) -> None:
+    """Post the invoice itself, and take it back if it is void."""
     sighting = invoice.sighting
-    if sighting.status in ("draft", "deleted"):
-        return
     amounts = (invoice.shares, sighting.total, invoice.prepaid_credits)
-    object_name = f"stripe:{told.stripe_account}:{sighting.stripe_invoice}"
-    finalized = _fact(unit, told, account, sighting.currency, object_name, "invoice_finalized")
-    _post_once(unit, posting.invoice_finalized(finalized, *amounts), told)
-    balance = _fact(unit, told, account, sighting.currency, object_name, "customer_balance_applied")
-    _post_once(unit, posting.customer_balance_applied(balance, invoice.customer_balance_used), told)
+    number = invoice_object(desk.told, sighting.stripe_invoice)
+    at = invoice.finalized_at
+    finalized = desk.fact(account, sighting.currency, number, "invoice_finalized", at)
+    desk.post_once(posting.invoice_finalized(finalized, *amounts), at)
     if sighting.status == "void":
-        voided = _fact(unit, told, account, sighting.currency, object_name, "invoice_voided")
-        _post_once(unit, posting.invoice_voided(voided, *amounts), told)
+        at = invoice.voided_at
+        voided = desk.fact(account, sighting.currency, number, "invoice_voided", at)
+        desk.post_once(posting.invoice_voided(voided, *amounts), at)
+
+
+def _post_settlements(desk: Desk, account: str, invoice: InvoiceTold) -> None:
+    """Post what settles an invoice beside payments through Stripe: customer balance, money from outside."""
+    sighting = invoice.sighting
+    number = invoice_object(desk.told, sighting.stripe_invoice)
+    used, at = invoice.customer_balance_used, invoice.finalized_at
+    applied = desk.fact(account, sighting.currency, number, "customer_balance_applied", at)
+    desk.post_once(posting.customer_balance_applied(applied, used), at)
+    if sighting.status == "void":
+        # Stripe gives the balance back, and tells so by no event.
+        at = invoice.voided_at
+        given_back = desk.fact(account, sighting.currency, number, "customer_balance_given_back", at)
+        desk.post_once(posting.customer_balance_applied(given_back, -used), at)
     if sighting.status == "paid" and invoice.outside_amount > 0:
-        outside = _fact(unit, told, account, sighting.currency, object_name, "payment_outside_processor")
+        at = invoice.paid_at
+        outside = desk.fact(account, sighting.currency, number, "payment_outside_processor", at)
         entry = posting.payment_received(outside, invoice.outside_amount, through_processor=False)
-        _post_once(unit, entry, told)
+        desk.post_once(entry, at)
 
 
-def _settle_managed(unit: Unit, told: Told, sighting: StripeInvoiceObserved, settled_by: str | None) -> None:
-    """Apply Stripe's payment to the invoice of ours that it collected; the payment itself is posted by its own fact."""
-    assert sighting.managed_invoice is not None
-    stream = stream_or_not_found("inv", sighting.managed_invoice)
-    loaded = unit.load(invoices.evolve, stream)
-    state = invoices.require(loaded.state)
-    if state.status not in ("open", "partially_paid"):
-        return
-    payment = _payment_id(unit.context.book, told, settled_by or sighting.stripe_invoice)
-    events = invoices.apply_payment(state, payment, state.amount_due, state.draft.currency)
-    unit.add(stream, loaded, invoices.evolve, events, told.happened_at)
+def settle_managed_invoice(context: Context, told: Told, invoice: InvoiceTold) -> Done[bool]:
+    """Settle the invoice of ours that Stripe collected; the payment itself is posted by its own fact."""
 
-
-def receive_payment(context: Context, told: Told, payment: PaymentTold) -> Done[str]:
-    """Record a payment once, and post it: to the account's receivable, or to suspense while no customer is named."""
-    payment_id = _payment_id(context.book, told, payment.key)
-
-    def decide(unit: Unit) -> str:
-        if context.log.load(context.book, stream_of("pay", payment_id)):
-            return payment_id
-        account = _account_of(_linked(unit, told)[1]) if told.customer else None
-        received = PaymentReceived(
-            payment=payment_id,
-            account=account,
-            amount=payment.amount,
-            currency=payment.currency,
-            method=METHOD,
-            reference=payment.key,
-            received_at=told.happened_at,
-        )
-        unit.add_first(stream_of("pay", payment_id), received, told.happened_at)
-        fact = _fact(unit, told, account, payment.currency, payment_id, "payment_received")
-        _post_once(unit, posting.payment_received(fact, payment.amount, through_processor=True), told)
-        return payment_id
+    def decide(unit: Unit) -> bool:
+        loaded = _managed(unit, invoice.sighting)
+        if loaded.state is None or loaded.state.status == "paid":
+            return False
+        state, sighting = loaded.state, invoice.sighting
+        key = invoice.settled_by or sighting.stripe_invoice
+        payment = payment_id_of(context.book, told, key)
+        events = invoices.apply_payment(state, payment, state.amount_due, sighting.currency)
+        stream = stream_of("inv", state.draft.invoice)
+        unit.add(stream, loaded, invoices.evolve, events, invoice.paid_at or told.happened_at)
+        through_stripe = state.amount_due - invoice.outside_amount - invoice.customer_balance_used
+        _move_to_payer(unit, told, state, through_stripe)
+        return True
 
     return execute(context, decide)
 
 
-def _payment_id(book: UUID, told: Told, key: str) -> str:
-    return derived_id("pay", "stripe-payment", book.bytes, told.stripe_account, key)
+def _move_to_payer(unit: Unit, told: Told, ours: invoices.Invoice, amount: int) -> None:
+    """Bring money to the account it was owed by, if Stripe's customer is billed as another account."""
+    account = account_of(linked(unit, named(told, ours.draft.account))[1])
+    if account == ours.draft.account or amount <= 0:
+        return
+    desk, currency, number = Desk.of(unit, told), ours.draft.currency, ours.draft.invoice
+    out = desk.fact(account, currency, number, "payment_taken_from_stripe_customer")
+    desk.post_once(posting.payment_received(out, -amount, through_processor=True))
+    back = desk.fact(ours.draft.account, currency, number, "payment_brought_to_payer")
+    desk.post_once(posting.payment_received(back, amount, through_processor=True))
 
 
-def _post_once(unit: Unit, entry: posting.JournalEntryPosted | None, told: Told) -> None:
-    """Add an entry unless its fact is posted already: the primary key would refuse it, and this says so first."""
-    if entry is not None and not unit.context.log.load(unit.context.book, stream_of("ent", entry.entry)):
-        add_entry(unit, entry, told.happened_at)
-
-
-def _fact(  # noqa: PLR0913 - what an entry says of its fact
-    unit: Unit, told: Told, account: str | None, currency: str, economic_object: str, kind: str
-) -> Fact:
-    book = load_book(unit)
-    return posting.Fact(
-        book=unit.context.book,
-        functional_currency=book.functional_currency,
-        accounting_date=local_date(told.happened_at, book.time_zone),
-        economic_object=economic_object,
-        kind=kind,
-        account=account,
-        currency=currency,
-        description=f"{kind.replace('_', ' ')}: {economic_object}",
-    )
-
-
-def _linked(unit: Unit, told: Told) -> tuple[UUID, Stream[seen.StripeCustomer]]:
-    """Load the customer, linking it to an account on first sight: ours if the metadata names it, else one made for it."""
-    if told.customer is None:
-        message = "Stripe named no customer"
-        raise NotFound(message)
-    book = unit.context.book
-    stream = derive("stripe-customer", book.bytes, told.stripe_account, told.customer)
-    loaded = unit.load(seen.evolve_customer, stream)
-    if loaded.state is not None:
-        return stream, loaded
-    account = _named_account(unit, told) or _registered_account(unit, told)
-    link = StripeCustomerLinked(
-        customer=told.customer, account=account, data_subject=f"stripe-customer:{told.stripe_account}:{told.customer}"
-    )
-    return stream, unit.add(stream, loaded, seen.evolve_customer, [link], told.happened_at)
-
-
-def _named_account(unit: Unit, told: Told) -> str | None:
-    if told.metadata_account is None:
-        return None
+def _managed(unit: Unit, sighting: StripeInvoiceObserved) -> Stream[invoices.Invoice]:
+    """Load the invoice of ours that Stripe's stands for; one that is not in this book leaves it Stripe's."""
+    if sighting.managed_invoice is None:
+        return Stream()
     try:
-        loaded = _load_account(unit, told.metadata_account)
-    except NotFound:
-        return None
-    return told.metadata_account if loaded.state is not None else None
-
-
-def _registered_account(unit: Unit, told: Told) -> str:
-    assert told.customer is not None
-    account = derived_id("acc", "stripe-customer-account", unit.context.book.bytes, told.stripe_account, told.customer)
-    events = accounts.register(
-        account, None, None, None, "UTC", unit.context.now, origin=f"stripe:{told.customer}"
-    )
-    unit.add(account_stream(account), Stream(), accounts.evolve, events, told.happened_at)
-    return account
-
-
-def _load_account(unit: Unit, account: str) -> Stream[accounts.Account]:
-    """Load an account as this command will leave it: one that it registers itself is not in the log yet."""
-    stream = account_stream(account)
-    loaded = unit.load(accounts.evolve, stream)
-    for new in unit.events:
-        if new.stream == stream:
-            loaded = loaded.after(accounts.evolve, new.event, new.metadata.occurred_at)  # type: ignore[arg-type]
-    return loaded
-
-
-def _account_of(customer: Stream[seen.StripeCustomer]) -> str:
-    assert customer.state is not None, "the customer was just linked"
-    return customer.state.account
+        stream = stream_of("inv", sighting.managed_invoice)
+    except MalformedId:
+        return Stream()
+    return unit.load(invoices.evolve, stream)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.codec import decode_event, decode_state
 from ledger.events import Metadata, NewEvent
 from ledger.events.account import AccountClosed, AccountRegistered
 from ledger.events.usage import UsageRecorded
-from ledger.identifiers import digest_parts, stream_of, usage_stream
-from ledger.codec import decode_event, decode_state
+from ledger.identifiers import MalformedId, digest_parts, stream_of, usage_stream
 from ledger.store import MAX_USAGE_ROWS
 from ledger.values import quantity_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from decimal import Decimal
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from commands.context import Context
@@ -52,7 +53,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class KnownOtherwise:
-    """A usage event whose identity is known with other facts; `position` is the known one's, if it is in the log."""
+    """A usage event whose identity is known with other facts, and the known one's position if it has one."""
 
     index: int
     position: int | None
@@ -70,7 +71,7 @@ class UsageResult:
 
 
 def facts_digest(fact: UsageFact) -> str:
-    """Give the digest of the facts a duplicate must share: account, meter, quantity and properties, not its time."""
+    """Give the digest of the facts a duplicate shares: account, meter, quantity, properties, not the time."""
     return digest_parts(
         "usage-facts",
         fact.account,
@@ -128,7 +129,7 @@ def _new_event(context: Context, fact: UsageFact) -> NewEvent:
 
 def _standing(context: Context, facts: Sequence[UsageFact]) -> dict[str, datetime | None]:
     """Find the accounts that exist, each with the instant it was closed at, if it was."""
-    streams: dict[UUID, str] = {stream_of("acc", account): account for account in {f.account for f in facts}}
+    streams = _account_streams(fact.account for fact in facts)
     standing: dict[str, datetime | None] = {}
     for row in context.log.rows_of(context.book, streams, _STANDING):
         account = streams[row.stream]
@@ -141,10 +142,21 @@ def _standing(context: Context, facts: Sequence[UsageFact]) -> dict[str, datetim
     return standing
 
 
+def _account_streams(accounts: Iterable[str]) -> dict[UUID, str]:
+    """Find the streams that accounts' ids name; a malformed id names none, and spoils no one else's batch."""
+    streams = {}
+    for account in set(accounts):
+        with suppress(MalformedId):
+            streams[stream_of("acc", account)] = account
+    return streams
+
+
 def _refusal(fact: UsageFact, standing: dict[str, datetime | None]) -> Rejection | None:
     if fact.account not in standing:
         return Rejection(fact.index, "unknown_account", f"there is no account {fact.account}")
     closed_at = standing[fact.account]
     if closed_at is not None and fact.occurred_at >= closed_at:
-        return Rejection(fact.index, "account_closed", f"account {fact.account} was closed before this happened")
+        return Rejection(
+            fact.index, "account_closed", f"account {fact.account} was closed before this happened"
+        )
     return None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from ledger.errors import DaybookError
 from ledger.events import EVENT_CLASSES, FORGOTTEN, Actor, Event, Metadata
 from ledger.personal import seal, unseal
 
@@ -28,13 +29,6 @@ class State(msgspec.Struct, frozen=True):
     actor: Actor
     cause: str
     data: msgspec.Raw
-
-
-class SealedField(msgspec.Struct, frozen=True):
-    """A personal field as the log holds it."""
-
-    subject: str
-    sealed: str
 
 
 class _OutgoingState(msgspec.Struct, frozen=True):
@@ -143,6 +137,10 @@ def _opened(
 
 
 def _upcast(topic: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
+    if version > EVENT_CLASSES[topic].version:
+        # Dropping what this code does not know would give a projection that is wrong and does not say so.
+        message = f"{topic} version {version} was written by a newer Daybook"
+        raise DaybookError(message)
     while version < EVENT_CLASSES[topic].version:
         data = UPCASTS[topic, version](data)
         version += 1

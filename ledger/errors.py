@@ -112,6 +112,12 @@ class Overpayment(Conflict):
     code = "overpayment"
 
 
+class PaymentDiffers(Conflict):
+    """A payment of this reference is known, of another amount or to another invoice."""
+
+    code = "payment_differs"
+
+
 class IdempotencyMismatch(Refusal):
     """The idempotency key was used before with another request."""
 

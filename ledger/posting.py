@@ -1,4 +1,4 @@
-"""Posting rules: from an economic fact to a balanced journal entry; one function a fact, one table of versions."""
+"""Posting rules: from an economic fact to a balanced journal entry; one function a fact, one version each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ledger.events.invoice import InvoiceLine
 
-# A rule's version rises when what it posts changes; entries already posted keep the version they were made under.
+# A rule's version rises when what it posts changes; entries already posted keep the version of their day.
 RULE_VERSIONS: Final[Mapping[str, int]] = {
     "invoice_finalized": 1,
     "invoice_voided": 1,
@@ -43,7 +43,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """The part of an invoice that one line brings: net of discounts and of inclusive tax, and its exclusive taxes."""
+    """What a line brings: its amount net of discounts and inclusive tax, and the tax of one jurisdiction."""
 
     line: str | None
     product: str | None
@@ -55,31 +55,39 @@ class Share:
 
 
 def shares_of(lines: Sequence[InvoiceLine]) -> list[Share]:
-    """Split an invoice's lines into what is revenue (deferred while there is a service period) and what is tax."""
-    return [
-        Share(
-            line=line.line,
-            product=line.product,
-            revenue_account=line.revenue_account,
-            deferred=line.service_from is not None,
-            net=line.amount
-            - sum(discount.amount for discount in line.discounts)
-            - sum(tax.amount for tax in line.taxes if tax.behaviour == "inclusive"),
-            tax=sum(tax.amount for tax in line.taxes),
-            tax_jurisdiction=line.taxes[0].jurisdiction if line.taxes else None,
-        )
-        for line in lines
-    ]
+    """Split an invoice's lines into revenue (deferred while there is a service period) and tax."""
+    return [share for line in lines for share in _shares_of_line(line)]
+
+
+def _shares_of_line(line: InvoiceLine) -> list[Share]:
+    """Give a line's revenue with the tax of its first jurisdiction, then the tax of each other one."""
+    discounts = sum(discount.amount for discount in line.discounts)
+    inclusive = sum(tax.amount for tax in line.taxes if tax.behaviour == "inclusive")
+    taxes: dict[str | None, int] = {}
+    for tax in line.taxes:
+        taxes[tax.jurisdiction] = taxes.get(tax.jurisdiction, 0) + tax.amount
+    first, *others = taxes.items() or [(None, 0)]
+    whole = Share(
+        line=line.line,
+        product=line.product,
+        revenue_account=line.revenue_account,
+        deferred=line.service_from is not None,
+        net=line.amount - discounts - inclusive,
+        tax=first[1],
+        tax_jurisdiction=first[0],
+    )
+    rest = [replace(whole, net=0, tax=amount, tax_jurisdiction=place) for place, amount in others]
+    return [whole, *rest]
 
 
 def invoice_finalized(
     fact: Fact, shares: Sequence[Share], total: int, prepaid_credits: int = 0
 ) -> JournalEntryPosted | None:
-    """Dr receivable; Cr deferred revenue (or revenue, without a service period) and tax payable, line by line.
+    """Dr receivable; Cr deferred revenue (revenue, without a service period) and tax payable, line by line.
 
     A negative total owes the customer: Cr customer credit in the receivable's place. Prepaid credits used are
-    taken off what was owed to the customer. What the lines do not explain (a processor's page of lines that is
-    not the last) waits in suspense, so that the receivable is right all the same.
+    taken off what was owed to the customer. What the lines do not explain (a processor's page of lines that
+    is not the last) waits in suspense, so that the receivable is right all the same.
     """
     explained = sum(share.net + share.tax for share in shares)
     counterpart = "receivable" if total >= 0 else "customer_credit"
@@ -98,7 +106,7 @@ def invoice_finalized(
 def invoice_voided(
     fact: Fact, shares: Sequence[Share], total: int, prepaid_credits: int = 0
 ) -> JournalEntryPosted | None:
-    """Take an unpaid invoice back: what was deferred off deferred revenue, what was earned to voids, tax off tax."""
+    """Take an unpaid invoice back: deferred off deferred revenue, what was earned to voids, tax off tax."""
     explained = sum(share.net + share.tax for share in shares)
     counterpart = "receivable" if total >= 0 else "customer_credit"
     postings = [
@@ -114,7 +122,7 @@ def invoice_voided(
 
 
 def payment_received(fact: Fact, amount: int, *, through_processor: bool) -> JournalEntryPosted | None:
-    """Dr pending cash (or external asset, outside the processor); Cr receivable, or suspense while nobody is known.
+    """Dr pending cash (external asset, outside the processor); Cr receivable, or suspense for nobody known.
 
     Cash itself moves with settlement, by balance transactions.
     """
@@ -124,7 +132,7 @@ def payment_received(fact: Fact, amount: int, *, through_processor: bool) -> Jou
 
 
 def customer_balance_applied(fact: Fact, credit_used: int) -> JournalEntryPosted | None:
-    """Dr customer credit; Cr receivable: credit the customer held settles part of an invoice (negative: a debt joins it)."""
+    """Dr customer credit; Cr receivable: credit settles part of an invoice (negative: a debt joins it)."""
     postings = [_posting(fact, "customer_credit", credit_used), _posting(fact, "receivable", -credit_used)]
     return _entry(fact, "customer_balance_applied", postings)
 
@@ -148,9 +156,7 @@ def _posting(fact: Fact, code: str, debit_amount: int) -> Posting:
 
 
 def _of_share(posting: Posting, share: Share) -> Posting:
-    return replace(
-        posting, line=share.line, product=share.product, tax_jurisdiction=share.tax_jurisdiction
-    )
+    return replace(posting, line=share.line, product=share.product, tax_jurisdiction=share.tax_jurisdiction)
 
 
 def _entry(fact: Fact, rule: str, postings: Sequence[Posting]) -> JournalEntryPosted | None:
@@ -173,7 +179,7 @@ def _entry(fact: Fact, rule: str, postings: Sequence[Posting]) -> JournalEntryPo
 
 
 def is_balanced(postings: Sequence[Posting]) -> bool:
-    """Say whether debits equal credits in every currency, and in the functional currency where amounts are known."""
+    """Say whether debits equal credits in every currency, and in the functional one where it is known."""
     sums: dict[tuple[str, str], int] = {}
     for posting in postings:
         sign = 1 if posting.side == "debit" else -1

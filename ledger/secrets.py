@@ -10,6 +10,8 @@ from typing import Final
 
 from ledger.identifiers import MalformedId, stream_of
 
+MODES: Final = ("live", "test")
+MAX_PREFIX_CHARACTERS: Final = 16
 _SECRET_BYTES: Final = 20
 _HINT_CHARACTERS: Final = 4
 _MAX_KEY_CHARACTERS: Final = 128
@@ -25,7 +27,8 @@ class PresentedKey:
 
 
 def new_secret(prefix: str, mode: str, key: str, random_bytes: bytes) -> str:
-    """Write a key's secret: prefix, mode, the key's own suffix (so that it is found by its stream) and 160 random bits."""
+    """Write a secret: prefix, mode, the suffix of the key, by which it is found, and 160 random bits."""
+    assert mode in MODES, "a secret of another mode would never be read back"
     assert len(random_bytes) == _SECRET_BYTES, "a secret is made of 20 random bytes"
     random_text = b32encode(random_bytes).decode().lower()
     return f"{prefix}_{mode}_{key.removeprefix('key_')}{random_text}"
@@ -40,7 +43,7 @@ def read_secret(text: str, prefix: str) -> PresentedKey | None:
     """Read the key a secret claims to be, or nothing when the text is no secret of ours."""
     if len(text) > _MAX_KEY_CHARACTERS or not text.isascii():
         return None
-    for mode in ("live", "test"):
+    for mode in MODES:
         head = f"{prefix}_{mode}_"
         if text.startswith(head):
             key = f"key_{text[len(head) : len(head) + 26]}"

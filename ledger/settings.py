@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ledger.errors import DaybookError
+from ledger.secrets import MAX_PREFIX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Every environment variable that is read, and what for.
 VARIABLES: Final[Mapping[str, str]] = {
-    "DATABASE_URL": "the owner's connection, for migrate, rebuild and verify; without it dev and demo use the embedded PostgreSQL",
+    "DATABASE_URL": "the owner's connection, for migrate, rebuild and verify;"
+    " without it dev and demo use the embedded PostgreSQL",
     "DAYBOOK_APP_URL": "the run-time connection of the HTTP edge (role daybook_app)",
     "DAYBOOK_INGEST_URL": "the run-time connection of bulk usage intake (role daybook_ingest)",
     "DAYBOOK_FOLLOWER_URL": "the run-time connection of the projections (role daybook_follower)",
-    "DAYBOOK_ROLE_PASSWORD": "the password migrate gives the run-time roles, and that URLs derived from DATABASE_URL use",
+    "DAYBOOK_ROLE_PASSWORD": "the password migrate gives the run-time roles,"
+    " and that URLs derived from DATABASE_URL use",
     "DAYBOOK_MASTER_KEY": "32 bytes in base 64: wraps data keys, webhook secrets and stored answers",
-    "DAYBOOK_PEPPERS": "version:base64 pairs, separated by commas, that key hashes are keyed with; the highest is used for new keys",
+    "DAYBOOK_PEPPERS": "version:base64 pairs, separated by commas, that key hashes are keyed with;"
+    " the highest version is used for new keys",
     "DAYBOOK_KEY_PREFIX": "what API keys begin with (default dbk)",
     "DAYBOOK_DATA": "the data folder of dev and demo (default: the user's own data directory)",
     "DAYBOOK_MAX_BODY_BYTES": "the largest request body (default 8388608)",
@@ -29,6 +33,9 @@ VARIABLES: Final[Mapping[str, str]] = {
     "DAYBOOK_USAGE_MAX_FUTURE_SECONDS": "how far in the future a usage event may lie (default 5 minutes)",
     "DAYBOOK_WEBHOOK_TOLERANCE_SECONDS": "how old or how early a webhook's signature may be (default 300)",
 }
+
+# More digits than any setting needs, and fewer than Python would refuse to read.
+_MAX_DIGITS: Final = 18
 
 
 class SettingsError(DaybookError):
@@ -58,13 +65,14 @@ class Settings:
     @classmethod
     def from_mapping(cls, variables: Mapping[str, str]) -> Settings:
         """Read the settings from environment variables, or refuse what is malformed."""
-        owner = variables.get("DATABASE_URL") or None
+        owner = _url(variables, "DATABASE_URL")
         password = variables.get("DAYBOOK_ROLE_PASSWORD", "")
         return cls(
             database_url=owner,
-            app_url=variables.get("DAYBOOK_APP_URL") or role_url(owner, "daybook_app", password),
-            ingest_url=variables.get("DAYBOOK_INGEST_URL") or role_url(owner, "daybook_ingest", password),
-            follower_url=variables.get("DAYBOOK_FOLLOWER_URL") or role_url(owner, "daybook_follower", password),
+            app_url=_url(variables, "DAYBOOK_APP_URL") or role_url(owner, "daybook_app", password),
+            ingest_url=_url(variables, "DAYBOOK_INGEST_URL") or role_url(owner, "daybook_ingest", password),
+            follower_url=_url(variables, "DAYBOOK_FOLLOWER_URL")
+            or role_url(owner, "daybook_follower", password),
             role_password=password,
             master_key=_bytes(variables.get("DAYBOOK_MASTER_KEY", ""), "DAYBOOK_MASTER_KEY"),
             peppers=_peppers(variables.get("DAYBOOK_PEPPERS", "")),
@@ -108,6 +116,17 @@ def role_url(owner_url: str | None, role: str, password: str) -> str | None:
     return urlunsplit(parts._replace(netloc=f"{login}@{host}"))
 
 
+def _url(variables: Mapping[str, str], name: str) -> str | None:
+    """Give a connection's URL, in the one form that another role can be put into."""
+    text = variables.get(name)
+    if not text:
+        return None
+    if not text.startswith(("postgresql://", "postgres://")):
+        message = f"{name} must be a URL that begins with postgresql://"
+        raise SettingsError(message)
+    return text
+
+
 def _bytes(text: str, variable: str) -> bytes:
     if not text:
         return b""
@@ -122,19 +141,19 @@ def _bytes(text: str, variable: str) -> bytes:
 
 
 def _peppers(text: str) -> tuple[tuple[int, bytes], ...]:
-    pairs = []
+    peppers: dict[int, bytes] = {}
     for pair in filter(None, text.split(",")):
         version, _, value = pair.partition(":")
-        if not version.isdecimal() or not value:
-            message = "DAYBOOK_PEPPERS must read like 1:base64,2:base64"
+        if not _is_whole(version) or not value or int(version) in peppers:
+            message = "DAYBOOK_PEPPERS must read like 1:base64,2:base64, each version once"
             raise SettingsError(message)
-        pairs.append((int(version), _bytes(value, "DAYBOOK_PEPPERS")))
-    return tuple(pairs)
+        peppers[int(version)] = _bytes(value, "DAYBOOK_PEPPERS")
+    return tuple(peppers.items())
 
 
 def _prefix(text: str) -> str:
-    if not (text.isascii() and text.isalnum() and text.islower()):
-        message = "DAYBOOK_KEY_PREFIX must be lower-case letters and digits"
+    if not (text.isascii() and text.isalnum() and text.islower() and len(text) <= MAX_PREFIX_CHARACTERS):
+        message = f"DAYBOOK_KEY_PREFIX must be at most {MAX_PREFIX_CHARACTERS} lower-case letters and digits"
         raise SettingsError(message)
     return text
 
@@ -143,7 +162,11 @@ def _whole(variables: Mapping[str, str], name: str, default: int) -> int:
     text = variables.get(name, "")
     if not text:
         return default
-    if not text.isdecimal():
+    if not _is_whole(text):
         message = f"{name} must be a whole number"
         raise SettingsError(message)
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS

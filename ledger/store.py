@@ -1,4 +1,4 @@
-"""The log: append, append_usage, load, follow. The only module that knows the library and the database driver.
+"""The log: append, append_usage, load, follow; the only module that knows the library and the driver.
 
 Lock order everywhere: what an `Extra` claims (offsets, sorted; then the idempotency row), then the log.
 """
@@ -37,14 +37,14 @@ _COLUMNS: Final = "originator_id, originator_version, topic, state, notification
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """A stream that was only read, and the version that must still be its last when the events are appended."""
+    """A stream that was only read, and the version that must still be its last as the events are appended."""
 
     stream: UUID
     version: int
 
 
 class Extra(Protocol):
-    """What must commit together with the events: claims taken before the log's lock, rows written after it."""
+    """What commits together with the events: claims taken before the log's lock, rows written after it."""
 
     def before(self, cursor: Cursor[DictRow]) -> None:
         """Claim what is claimed before the log is locked."""
@@ -54,7 +54,7 @@ class Extra(Protocol):
 
 
 class UsageConflict(msgspec.Struct, frozen=True):
-    """A usage event whose identity is known with other facts; `position` is the first one's, unless it is new too."""
+    """A usage event whose identity is known with other facts; `position` is that one's, if stored."""
 
     index: int
     position: int | None
@@ -71,7 +71,7 @@ class UsageOutcome(msgspec.Struct, frozen=True):
 
 
 class _LedgerRecorder(PostgresApplicationRecorder):
-    """The library's recorder in a transaction of ours: book set, claims, lock, guards, events, rows, notify."""
+    """The library's recorder in a transaction of ours: book, claims, lock, guards, events, rows, notify."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__(datastore, events_table_name="events")
@@ -183,6 +183,8 @@ class Log:
         are returned.
         """
         assert all(new.metadata.book == book for new in events), "an append is of one book"
+        if not events and extra is None:
+            return []
         data_keys = self._data_keys_for(book, events)
         stored = [
             StoredEvent(
@@ -230,9 +232,9 @@ class Log:
     # -- usage --------------------------------------------------------------------------------------
 
     def append_usage(self, events: Sequence[NewEvent], extra: Extra | None = None) -> UsageOutcome:
-        """Append usage events, at most 5,000, of any books the role may write; duplicates are dropped and counted.
+        """Append usage events, at most 5,000, of any books the role may write; duplicates are counted.
 
-        Every event is the first of its own stream, so the primary key tells a duplicate, without any time window.
+        Every event is the first of its own stream, so the primary key tells a duplicate, whenever it comes.
         """
         assert len(events) <= MAX_USAGE_ROWS, "too many rows under one lock"
         first, repeats = _first_of_each(events)
@@ -265,7 +267,9 @@ class Log:
         """Read several streams of a book in one query."""
         wanted = list(streams)
         with self.reading(book) as connection:
-            query = f"SELECT {_COLUMNS} FROM log.events WHERE originator_id = ANY(%s) ORDER BY originator_version"  # noqa: S608 - constant
+            query = (
+                f"SELECT {_COLUMNS} FROM log.events WHERE originator_id = ANY(%s) ORDER BY originator_version"  # noqa: S608 - constant
+            )
             rows = connection.execute(query, (wanted,)).fetchall()
             recorded = self.decode(connection, [_stored_row(row) for row in rows])
         found: dict[UUID, list[Recorded]] = {}
@@ -273,18 +277,32 @@ class Log:
             found.setdefault(event.stream, []).append(event)
         return found
 
+    def version_of(self, book: UUID, stream: UUID) -> int:
+        """Give a stream's last version without reading its events; 0 before the first."""
+        with self.reading(book) as connection:
+            query = "SELECT coalesce(max(originator_version), 0) AS version FROM log.events WHERE originator_id = %s"
+            return int(_one(connection.execute(query, (stream,)))["version"])
+
     def rows_of(self, book: UUID, streams: Iterable[UUID], topics: Sequence[str]) -> list[StoredRow]:
-        """Read only the rows of some topics in several streams of a book, undecoded: the hot path's look."""
+        """Read the rows of some topics in several streams of a book, undecoded: the hot path's look."""
         with self.reading(book) as connection:
             query = f"SELECT {_COLUMNS} FROM log.events WHERE originator_id = ANY(%s) AND topic = ANY(%s)"  # noqa: S608 - constant
             return [_stored_row(row) for row in connection.execute(query, (list(streams), list(topics)))]
 
     def at_positions(self, book: UUID, positions: Iterable[int]) -> list[Recorded]:
-        """Read the book's events at these positions, in log order; positions it does not have are left out."""
+        """Read the book's events at these positions, in log order, leaving out those it does not have."""
         with self.reading(book) as connection:
-            query = f"SELECT {_COLUMNS} FROM log.events WHERE notification_id = ANY(%s) ORDER BY notification_id"  # noqa: S608 - constant
+            query = (
+                f"SELECT {_COLUMNS} FROM log.events WHERE notification_id = ANY(%s) ORDER BY notification_id"  # noqa: S608 - constant
+            )
             rows = connection.execute(query, (list(positions),)).fetchall()
             return self.decode(connection, [_stored_row(row) for row in rows])
+
+    def has_position(self, book: UUID, position: int) -> bool:
+        """Say whether the book has an event at a position, readable or not."""
+        with self.reading(book) as connection:
+            query = "SELECT 1 AS found FROM log.events WHERE notification_id = %s"
+            return connection.execute(query, (position,)).fetchone() is not None
 
     def find_key(self, stream: UUID) -> list[Recorded]:
         """Read a key's stream before its book is known."""
@@ -318,7 +336,9 @@ class Log:
         """Decrypt what `wrap` returned."""
         return unwrap(wrapped, self._master_key, purpose, *context)
 
-    def _find_data_keys(self, connection: Connection[Any], book: UUID, subjects: set[str]) -> dict[str, bytes]:
+    def _find_data_keys(
+        self, connection: Connection[Any], book: UUID, subjects: set[str]
+    ) -> dict[str, bytes]:
         rows = connection.execute(
             "SELECT subject, wrapped FROM daybook.data_keys"
             " WHERE book = %s AND subject = ANY(%s) AND wrapped IS NOT NULL",
@@ -355,15 +375,20 @@ def _has_personal_data(new: NewEvent) -> bool:
 
 
 def bind_book(connection: Connection[Any], book: UUID) -> None:
-    """Bind a connection to a book until it is bound to another, saving the round trip when it already is."""
+    """Bind a connection to a book until it is bound to another; no round trip when it already is."""
     if getattr(connection, "daybook_book", None) != book:
         connection.execute("SELECT set_config('daybook.book', %s, false)", (str(book),))
         cast("Any", connection).daybook_book = book
 
 
-def follow(connection: Connection[Any], after: int, limit: int, through: int | None = None) -> list[StoredRow]:
+def follow(
+    connection: Connection[Any], after: int, limit: int, through: int | None = None
+) -> list[StoredRow]:
     """Read the next rows of all books after a position, in log order, at most `limit`."""
-    query = f"SELECT {_COLUMNS} FROM log.events WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"  # noqa: S608, E501 - constant
+    query = (
+        f"SELECT {_COLUMNS} FROM log.events WHERE notification_id > %s AND notification_id <= %s"  # noqa: S608 - constant
+        " ORDER BY notification_id LIMIT %s"
+    )
     bound = (1 << 63) - 1 if through is None else through
     return [_stored_row(row) for row in connection.execute(query, (after, bound, limit), binary=True)]
 
@@ -436,7 +461,7 @@ def _judge(
     accepted: int,
     before: int,
 ) -> UsageOutcome:
-    """Compare the losers' facts, in the same transaction, with those of the events that hold their identity."""
+    """Compare the losers' facts, in the same transaction, with those of the events that were first."""
     position = _one(cursor.execute("SELECT currval('log.position') AS p"))["p"] if accepted else None
     conflicts = [
         UsageConflict(index, None, _digest(events[kept].event))
@@ -448,7 +473,9 @@ def _judge(
         index_of = {events[index].stream: index for index in first}
         for row in cursor.execute(_LOSERS, (before,)).fetchall():
             index = index_of[row["originator_id"]]
-            known = _digest(decode_event(UsageRecorded.topic, decode_state(row["state"]), row["originator_id"], 1, {}))
+            known = _digest(
+                decode_event(UsageRecorded.topic, decode_state(row["state"]), row["originator_id"], 1, {})
+            )
             position = max(position or 0, row["notification_id"])
             if known == _digest(events[index].event):
                 duplicates += 1
@@ -463,14 +490,14 @@ def _digest(event: Event) -> str:
 
 
 def _copy_row(number: int, new: NewEvent) -> bytes:
-    """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding itself."""
+    """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding."""
     state = encode(new.event, new.metadata, new.stream, 1, {})
     head = _pack_row(4, 4, number, 16, new.stream.bytes, len(state))
     return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))
 
 
 def _insert_usage(cursor: Cursor[DictRow], rows: bytes) -> tuple[int, int]:
-    """Copy into the temporary table, then lock, then insert; give how many were new and the last position before."""
+    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
     cursor.execute(_USAGE_TABLE)
     with cursor.copy(_COPY) as copy:
         copy.write(_COPY_HEADER + rows + _COPY_TRAILER)

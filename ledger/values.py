@@ -24,6 +24,7 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 # Text longer than this can only be a number beyond the domain; reading it would cost more than refusing it.
 _MAX_QUANTITY_CHARACTERS: Final = 48
+_MAX_QUANTITY_BITS: Final = 160
 
 
 def _refuse(field: str, reason: str) -> Invalid:
@@ -53,7 +54,8 @@ def checked_text(value: str, limit_characters: int, field: str) -> str:
 
 def checked_quantity(value: str | int | Decimal, field: str = "quantity") -> Decimal:
     """Return a quantity: finite, not negative, at most 18 integer and 12 fraction digits."""
-    text = str(value)
+    # An integer of thousands of digits cannot even be written as text.
+    text = "" if isinstance(value, int) and value.bit_length() > _MAX_QUANTITY_BITS else str(value)
     if len(text) > _MAX_QUANTITY_CHARACTERS or not text.isascii() or "_" in text or text != text.strip():
         raise _refuse(field, "must be a decimal number of at most 18 integer and 12 fraction digits")
     try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from uuid import UUID
+
+import msgspec
 
 from projections import topics
-from projections.arrays import exact_decimals, plain_array
+from projections.arrays import exact_decimals, plain_array, text_array
 from projections.base import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from psycopg import Connection
 
@@ -38,11 +39,19 @@ _IGNORED: Final = (
     | topics.STRIPE_INVOICES
 )
 
-_Day: TypeAlias = tuple[UUID, str, str, date]
+# Book, account, meter, day.
+_Day: TypeAlias = tuple[str, str, str, str]
+
+
+class _Total(msgspec.Struct):
+    quantity: Decimal
+    events: int
+
+
 
 _ADD: Final = """
 INSERT INTO totals (book, account, meter, day, quantity, events)
-SELECT * FROM unnest(%s::uuid[], %b::text[], %b::text[], %b::date[], %s::numeric[], %s::bigint[])
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::date[], %s::numeric[], %s::bigint[])
 ON CONFLICT (book, account, meter, day) DO UPDATE SET
     quantity = totals.quantity + EXCLUDED.quantity,
     events = totals.events + EXCLUDED.events
@@ -53,34 +62,33 @@ def apply(connection: Connection[Any], batch: Batch) -> None:
     """Add the batch's usage to the totals of its days."""
     if not batch.usage:
         return
-    quantities, events = _by_day(batch.usage)
-    days = sorted(quantities)  # in the order of the index, which halves its page visits
+    totals = _by_day(batch.usage)
+    days = sorted(totals)  # in the order of the index, which halves its page visits
     connection.execute(
         _ADD,
         (
-            plain_array(book for book, _, _, _ in days),
-            [account for _, account, _, _ in days],
-            [meter for _, _, meter, _ in days],
-            [day for _, _, _, day in days],
-            plain_array(quantities[key] for key in days),
-            plain_array(events[key] for key in days),
+            plain_array([book for book, _, _, _ in days]),
+            text_array([account for _, account, _, _ in days]),
+            text_array([meter for _, _, meter, _ in days]),
+            plain_array([day for _, _, _, day in days]),
+            plain_array([totals[key].quantity for key in days]),
+            plain_array([totals[key].events for key in days]),
         ),
     )
 
 
-def _by_day(usage: Iterable[Usage]) -> tuple[dict[_Day, Decimal], dict[_Day, int]]:
-    quantities: dict[_Day, Decimal] = {}
-    events: dict[_Day, int] = {}
+def _by_day(usage: Iterable[Usage]) -> dict[_Day, _Total]:
+    totals: dict[_Day, _Total] = {}
     with exact_decimals():
         for one in usage:
-            day = (one.book, one.account, one.meter, one.occurred_at.date())
-            if day in quantities:
-                quantities[day] += one.quantity
-                events[day] += 1
+            day = (one.book, one.account, one.meter, one.occurred_at[:10])
+            total = totals.get(day)
+            if total is None:
+                totals[day] = _Total(one.quantity, 1)
             else:
-                quantities[day] = one.quantity
-                events[day] = 1
-    return quantities, events
+                total.quantity += one.quantity
+                total.events += 1
+    return totals
 
 
 QUERIES: Final = {

@@ -20,5 +20,5 @@ class PrincipalRegistered(Event):
     name: str
 
     def subject(self) -> str:
-        """Name whose data key seals the name."""
+        """Name whose data key seals the name: the principal."""
         return f"principal:{self.principal}"

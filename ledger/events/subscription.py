@@ -17,7 +17,7 @@ class _OfSubscription(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionStarted(_OfSubscription):
-    """An account subscribed to a plan; the anchor fixes where every later period begins, in the account's zone."""
+    """An account subscribed to a plan; the anchor fixes where later periods begin, in the account's zone."""
 
     topic: ClassVar[str] = "subscription.started"
 
@@ -47,8 +47,18 @@ class PeriodOpened(_OfSubscription):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BillingAnchor:
+    """Where a billing calendar turns over, in the subscription's zone."""
+
+    day: int
+    month: int
+    weekday: int
+    time: time
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanChanged(_OfSubscription):
-    """The subscription moved to another plan at an instant."""
+    """The subscription moved to another plan; with another interval, its calendar starts anew at the anchor."""
 
     topic: ClassVar[str] = "subscription.plan_changed"
 
@@ -56,11 +66,12 @@ class PlanChanged(_OfSubscription):
     to_plan: str
     price_version: int
     effective_at: datetime
+    anchor: BillingAnchor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanChangeScheduled(_OfSubscription):
-    """The subscription moves to another plan when its present period ends."""
+    """The subscription moves to another plan when its period ends; to the present one: it stays after all."""
 
     topic: ClassVar[str] = "subscription.plan_change_scheduled"
 
@@ -71,7 +82,7 @@ class PlanChangeScheduled(_OfSubscription):
 
 @dataclass(frozen=True, kw_only=True)
 class ProrationAdded(_OfSubscription):
-    """An amount for part of a period waits for the next invoice: negative for a credit, positive for a charge."""
+    """An amount for part of a period waits for the next invoice: a negative credit or a positive charge."""
 
     topic: ClassVar[str] = "subscription.proration_added"
 

@@ -14,8 +14,8 @@ from ledger.events.account import (
     AccountRegistered,
     AccountRenamed,
 )
-from ledger.periods import local_date
 from ledger.money import exponent
+from ledger.periods import local_date
 from ledger.values import MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
 
 if TYPE_CHECKING:

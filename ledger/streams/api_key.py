@@ -15,7 +15,7 @@ from ledger.events.api_key import (
     ApiKeyRotated,
     ApiKeySuspended,
 )
-from ledger.values import MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
+from ledger.values import MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text, checked_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,8 @@ def issue(
         reason = f"must be one or more of {', '.join(allowed)}"
         message = f"scopes: {reason}"
         raise Invalid(message, {"scopes": [reason]})
-    if expires_at is not None and expires_at <= now:
+    ends_at = None if expires_at is None else checked_time(expires_at, "expires_at")
+    if ends_at is not None and ends_at <= now:
         message = "expires_at must lie in the future"
         raise Invalid(message, {"expires_at": ["must lie in the future"]})
     return [
@@ -87,7 +88,7 @@ def issue(
             secret_hash=secret.secret_hash,
             pepper_version=secret.pepper_version,
             hint=secret.hint,
-            expires_at=expires_at,
+            expires_at=ends_at,
         )
     ]
 

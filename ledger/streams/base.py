@@ -17,7 +17,7 @@ E = TypeVar("E", bound="Event")
 
 @dataclass(frozen=True)
 class Stream(Generic[S]):
-    """A stream's state, how many events made it, and when its first and last happened; no state before the first."""
+    """A stream's state (none before its first event), how many events made it, and when they happened."""
 
     state: S | None = None
     version: int = 0
@@ -28,7 +28,11 @@ class Stream(Generic[S]):
     def after(self, evolve: Callable[[S | None, E], S], event: E, occurred_at: datetime) -> Stream[S]:
         """Give the stream with one more event, which has no position before it is appended."""
         return Stream(
-            evolve(self.state, event), self.version + 1, self.created_at or occurred_at, occurred_at, self.position
+            evolve(self.state, event),
+            self.version + 1,
+            self.created_at or occurred_at,
+            occurred_at,
+            self.position,
         )
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias, assert_never
 
 from ledger.errors import Invalid, NotFound
-from ledger.events import Event
-from ledger.events.book import BillingEntityDefined, BillingPolicyAdopted, BookOpened
+from ledger.events.book import (
+    BillingEntityDefined,
+    BillingPolicyAdopted,
+    BookOpened,
+    WebhookEndpointRegistered,
+)
 from ledger.money import exponent
-from ledger.periods import calendar_anchor, period_containing
+from ledger.periods import local_date
+from ledger.secrets import MODES
 from ledger.values import EARLIEST, MAX_NAME_CHARACTERS, checked_text
 
-MODES: Final = ("live", "test")
+BookEvent: TypeAlias = BookOpened | BillingPolicyAdopted | BillingEntityDefined | WebhookEndpointRegistered
+
 DEFAULT_BILLING_ENTITY: Final = "default"
 _DEFAULT_TERMS_DAYS: Final = 14
 
@@ -45,12 +51,12 @@ class Book:
 
 def open_book(
     book: str, organisation: str, organisation_name: str, mode: str, functional_currency: str, time_zone: str
-) -> list[Event]:
+) -> list[BookEvent]:
     """Open a book under the default policy, with one seller named after the organisation."""
     checked_text(organisation_name, MAX_NAME_CHARACTERS, "name")
     exponent(functional_currency)
     # Looks the zone up: an unknown one is refused.
-    period_containing(calendar_anchor(time_zone), "month", EARLIEST.replace(year=2001))
+    local_date(EARLIEST, time_zone)
     if mode not in MODES:
         message = "mode: must be live or test"
         raise Invalid(message, {"mode": ["must be live or test"]})
@@ -84,23 +90,35 @@ def require(state: Book | None) -> Book:
     return state
 
 
-def evolve(state: Book | None, event: Event) -> Book:
-    """Apply one event; what does not concern the state is passed over."""
-    if isinstance(event, BookOpened):
-        return Book(
-            book=event.book,
-            organisation=event.organisation,
-            organisation_name=event.organisation_name,
-            mode=event.mode,
-            functional_currency=event.functional_currency,
-            time_zone=event.time_zone,
-        )
+def evolve(state: Book | None, event: BookEvent) -> Book:
+    """Apply one event."""
+    match event:
+        case BookOpened():
+            return Book(
+                book=event.book,
+                organisation=event.organisation,
+                organisation_name=event.organisation_name,
+                mode=event.mode,
+                functional_currency=event.functional_currency,
+                time_zone=event.time_zone,
+            )
+        case BillingPolicyAdopted():
+            return replace(_known(state), policy_version=event.policy_version, policy_preset=event.preset)
+        case BillingEntityDefined():
+            return _with_entity(_known(state), event)
+        case WebhookEndpointRegistered():
+            return _known(state)
+        case _:
+            assert_never(event)
+
+
+def _with_entity(state: Book, event: BillingEntityDefined) -> Book:
+    entity = BillingEntity(
+        event.billing_entity, event.name, event.tax_id, event.invoice_series, event.payment_terms_days
+    )
+    return replace(state, billing_entities={**state.billing_entities, event.billing_entity: entity})
+
+
+def _known(state: Book | None) -> Book:
     assert state is not None, "a stream begins with its first event"
-    if isinstance(event, BillingPolicyAdopted):
-        return replace(state, policy_version=event.policy_version, policy_preset=event.preset)
-    if isinstance(event, BillingEntityDefined):
-        entity = BillingEntity(
-            event.billing_entity, event.name, event.tax_id, event.invoice_series, event.payment_terms_days
-        )
-        return replace(state, billing_entities={**state.billing_entities, event.billing_entity: entity})
     return state

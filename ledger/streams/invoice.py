@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from ledger.errors import CurrencyConflict, InvoiceNotOpen, NotFound, Overpayment
+from ledger.errors import CurrencyConflict, Invalid, InvoiceNotOpen, NotFound, Overpayment
 from ledger.events.invoice import (
     InvoiceDrafted,
     InvoiceEvent,
@@ -19,15 +19,17 @@ from ledger.identifiers import derived_id
 from ledger.money import checked_amount
 from ledger.periods import local_date
 from ledger.streams.book import DEFAULT_BILLING_ENTITY
+from ledger.streams.subscription import CHARGE, CREDIT, FEE, line_id
 from ledger.values import MAX_REASON_CHARACTERS, checked_text, instant_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ledger.streams.account import Account
     from ledger.streams.book import Book
     from ledger.streams.plan import Plan
-    from ledger.streams.subscription import Subscription
+    from ledger.streams.subscription import OpenPeriod, Subscription
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,64 @@ def invoice_id(subscription: str, period_start: datetime, kind: str) -> str:
 
 
 def draft_period(
-    account: Account, subscription: Subscription, plan: Plan, plan_names: dict[str, str], position: int
+    account: Account, subscription: Subscription, plan: Plan, plans: Mapping[str, Plan], position: int
 ) -> InvoiceDrafted:
-    """Assemble the invoice of the period a subscription just opened: the fee in advance, and prorations that wait."""
-    period = subscription.period
-    assert period is not None, "an invoice is drafted for an open period"
-    invoice = invoice_id(subscription.subscription, period.starts_at, "recurring")
-    fee = InvoiceLine(
-        line=_line_id(subscription.item, period.period, "fee", 1),
+    """Assemble the invoice of the period just opened: the fee in advance, and prorations that wait.
+
+    `plans` holds the plan of each proration.
+    """
+    period = _period_of(subscription)
+    lines = (_fee_line(subscription, period, plan), *_proration_lines(subscription, plans))
+    return _drafted(account, subscription, "recurring", plan.currency, period.ends_at, lines, position)
+
+
+def draft_final(
+    account: Account, subscription: Subscription, plans: Mapping[str, Plan], position: int
+) -> InvoiceDrafted:
+    """Assemble the last invoice of a subscription that ended while prorations waited for a next one."""
+    assert subscription.ended_at is not None, "a final invoice is of a subscription that ended"
+    lines = _proration_lines(subscription, plans)
+    currency = subscription.pending[0].currency
+    return _drafted(account, subscription, "final", currency, subscription.ended_at, lines, position)
+
+
+def _drafted(
+    account: Account,
+    subscription: Subscription,
+    kind: str,
+    currency: str,
+    period_end: datetime,
+    lines: tuple[InvoiceLine, ...],
+    position: int,
+) -> InvoiceDrafted:
+    period_start = _period_of(subscription).starts_at
+    return InvoiceDrafted(
+        invoice=invoice_id(subscription.subscription, period_start, kind),
+        account=account.account,
+        billing_entity=DEFAULT_BILLING_ENTITY,
+        payer=account.account,
+        subscription=subscription.subscription,
+        kind=kind,
+        currency=currency,
+        period_start=period_start,
+        period_end=period_end,
+        lines=lines,
+        computed_at_position=position,
+        managed_by="daybook",
+    )
+
+
+def _period_of(subscription: Subscription) -> OpenPeriod:
+    assert subscription.period is not None, "an invoice is drafted for a period that was opened"
+    return subscription.period
+
+
+def _fee_line(subscription: Subscription, period: OpenPeriod, plan: Plan) -> InvoiceLine:
+    return InvoiceLine(
+        line=line_id(subscription.item, period.period, FEE, 1),
         subscription_item=subscription.item,
         period=period.period,
-        kind="fee",
+        kind=FEE,
         sequence=1,
         description=plan.name,
         quantity="1",
@@ -128,34 +177,18 @@ def draft_period(
         revenue_account="revenue",
         product=plan.product,
     )
-    return InvoiceDrafted(
-        invoice=invoice,
-        account=account.account,
-        billing_entity=DEFAULT_BILLING_ENTITY,
-        payer=account.account,
-        subscription=subscription.subscription,
-        kind="recurring",
-        currency=plan.currency,
-        period_start=period.starts_at,
-        period_end=period.ends_at,
-        lines=(fee, *_proration_lines(subscription, plan, plan_names)),
-        computed_at_position=position,
-        managed_by="daybook",
-    )
 
 
-def _proration_lines(
-    subscription: Subscription, plan: Plan, plan_names: dict[str, str]
-) -> tuple[InvoiceLine, ...]:
-    words = {"proration_credit": "Unused time on", "proration_charge": "Remaining time on"}
+def _proration_lines(subscription: Subscription, plans: Mapping[str, Plan]) -> tuple[InvoiceLine, ...]:
+    words = {CREDIT: "Unused time on", CHARGE: "Remaining time on"}
     return tuple(
         InvoiceLine(
-            line=_line_id(subscription.item, pending.period, pending.kind, pending.sequence),
+            line=line_id(subscription.item, pending.period, pending.kind, pending.sequence),
             subscription_item=subscription.item,
             period=pending.period,
             kind=pending.kind,
             sequence=pending.sequence,
-            description=f"{words[pending.kind]} {plan_names[pending.plan]}",
+            description=f"{words[pending.kind]} {plans[pending.plan].name}",
             quantity="1",
             amount=pending.amount,
             service_from=pending.service_from,
@@ -168,18 +201,16 @@ def _proration_lines(
             performance_obligation="subscription",
             recognition_rule="straight_line",
             revenue_account="revenue",
-            product=plan.product,
+            product=plans[pending.plan].product,
             adjusts_line=pending.adjusts_line,
         )
         for pending in subscription.pending
     )
 
 
-def _line_id(item: str, period: str, kind: str, sequence: int) -> str:
-    return derived_id("line", "invoice-line", item, period, kind, str(sequence))
-
-
-def finalize(state: Invoice | None, account: Account, book: Book, number: int, now: datetime) -> list[InvoiceEvent]:
+def finalize(
+    state: Invoice | None, account: Account, book: Book, number: int, now: datetime
+) -> list[InvoiceEvent]:
     """Give a draft its number and dates, in the book's zone; from here nothing in it changes."""
     invoice = require(state)
     if invoice.status != "draft":
@@ -222,7 +253,10 @@ def apply_payment(state: Invoice | None, payment: str, amount: int, currency: st
     if currency != invoice.draft.currency:
         message = f"the invoice is in {invoice.draft.currency}, the payment in {currency}"
         raise CurrencyConflict(message)
-    if not 0 < checked_amount(amount) <= invoice.amount_due:
+    if checked_amount(amount) <= 0:
+        message = "amount: must be positive"
+        raise Invalid(message, {"amount": ["must be positive"]})
+    if amount > invoice.amount_due:
         message = f"the invoice asks for {invoice.amount_due}, the payment is {amount}"
         raise Overpayment(message)
     names = {"invoice": invoice.draft.invoice, "account": invoice.draft.account}
@@ -235,7 +269,7 @@ def void(state: Invoice | None, reason: str) -> list[InvoiceEvent]:
     if invoice.status == "void":
         return []
     if invoice.header is None or invoice.settlements:
-        message = f"invoice {invoice.draft.invoice} is {invoice.status}: only an unpaid finalized invoice can be void"
+        message = f"invoice {invoice.draft.invoice} is {invoice.status}: only an unpaid one can be made void"
         raise InvoiceNotOpen(message)
     checked_text(reason, MAX_REASON_CHARACTERS, "reason")
     return [InvoiceVoided(invoice=invoice.draft.invoice, account=invoice.draft.account, reason=reason)]
@@ -258,9 +292,7 @@ def evolve(state: Invoice | None, event: InvoiceEvent) -> Invoice:
             return replace(_known(state), header=event)
         case PaymentApplied():
             known = _known(state)
-            return replace(
-                known, settlements=(*known.settlements, Settlement(event.payment, event.amount))
-            )
+            return replace(known, settlements=(*known.settlements, Settlement(event.payment, event.amount)))
         case InvoiceVoided():
             return replace(_known(state), void_reason=event.reason)
         case _:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from ledger.errors import Invalid, NotFound, PlanRetired as PlanIsRetired
+from ledger.errors import Invalid, NotFound
+from ledger.errors import PlanRetired as PlanIsRetired
 from ledger.events.plan import PlanCreated, PlanEvent, PlanRetired
 from ledger.money import checked_amount, exponent
 from ledger.periods import INTERVALS

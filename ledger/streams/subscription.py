@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from ledger.errors import Conflict, CurrencyConflict, NotFound, SubscriptionEnded
 from ledger.events.subscription import (
+    BillingAnchor,
     CancellationScheduled,
     PeriodOpened,
     PlanChanged,
@@ -18,8 +19,7 @@ from ledger.events.subscription import (
     SubscriptionStarted,
 )
 from ledger.identifiers import derived_id
-from ledger.periods import Anchor, Period, anniversary_anchor, next_period, period_containing
-from ledger.proration import PRESETS, prorate
+from ledger.periods import Anchor, Period, anniversary_anchor, period_starting
 from ledger.values import instant_text
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ledger.streams.book import Book
     from ledger.streams.plan import Plan
 
+FEE: Final = "fee"
+CREDIT: Final = "proration_credit"
+CHARGE: Final = "proration_charge"
+
 
 class PeriodNotOver(Conflict):
     """The subscription's present period has not ended yet."""
@@ -37,10 +41,10 @@ class PeriodNotOver(Conflict):
     code = "period_not_over"
 
 
-class IntervalDiffers(Conflict):
-    """A plan with another interval can only begin where a period ends."""
+class PeriodNotOpen(Conflict):
+    """The subscription's last period has ended and the next is not open yet: try again once it is."""
 
-    code = "interval_differs"
+    code = "period_not_open"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,15 @@ class OpenPeriod:
 
 
 @dataclass(frozen=True)
+class Charged:
+    """What the present plan was last charged by: which line, from when on; no amount means its whole fee."""
+
+    line: str
+    since: datetime
+    amount: int | None = None
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A subscription as it stands; `pending` are the prorations that wait for the next invoice."""
 
@@ -68,6 +81,7 @@ class Subscription:
     status: str
     starts_at: datetime
     period: OpenPeriod | None = None
+    charged: Charged | None = None
     next_plan: str | None = None
     next_price_version: int | None = None
     cancels_at: datetime | None = None
@@ -81,14 +95,12 @@ class Subscription:
 def subscribe(
     subscription: str, account: Account, plan: Plan, book: Book, starts_at: datetime
 ) -> list[SubscriptionEvent]:
-    """Subscribe an account to a plan and open the first period, anchored where it starts in the account's zone."""
+    """Subscribe an account to a plan and open the first period, which anchors the later ones in its zone."""
     if account.currency is not None and account.currency != plan.currency:
         message = f"the plan is priced in {plan.currency}, the account is billed in {account.currency}"
         raise CurrencyConflict(message)
     starts_at = starts_at.replace(microsecond=0)
-    anchor = anniversary_anchor(starts_at, account.time_zone)
-    assert anchor.month is not None
-    assert anchor.weekday is not None
+    anchor = _anchor_at(starts_at, account.time_zone)
     started = SubscriptionStarted(
         subscription=subscription,
         account=account.account,
@@ -102,129 +114,65 @@ def subscribe(
         time_zone=account.time_zone,
         starts_at=starts_at,
     )
-    period = Period(starts_at, period_containing(anchor, _interval(plan), starts_at).end)
-    return [started, _opened(subscription, account.account, plan, book, period)]
-
-
-def change_plan(
-    state: Subscription | None, old: Plan, new: Plan, book: Book, now: datetime, *, at_period_end: bool
-) -> list[SubscriptionEvent]:
-    """Move to another plan: now, crediting what is left of the old fee and charging the new, or at period end."""
-    subscription = require_changeable(state)
-    if new.plan == subscription.plan and subscription.next_plan is None:
-        return []
-    if new.currency != old.currency:
-        message = f"the subscription is billed in {old.currency}, the plan is priced in {new.currency}"
-        raise CurrencyConflict(message)
-    period = _period_now(subscription, now)
-    if at_period_end:
-        return [
-            PlanChangeScheduled(
-                subscription=subscription.subscription,
-                account=subscription.account,
-                to_plan=new.plan,
-                price_version=new.price_version,
-                effective_at=period.ends_at,
-            )
-        ]
-    if new.interval != old.interval:
-        message = f"{new.plan} is billed by the {new.interval}: ask for the change at_period_end"
-        raise IntervalDiffers(message)
-    changed = PlanChanged(
-        subscription=subscription.subscription,
-        account=subscription.account,
-        from_plan=old.plan,
-        to_plan=new.plan,
-        price_version=new.price_version,
-        effective_at=now,
-    )
-    return [changed, *_prorations(subscription, period, old, new, book, now)]
-
-
-def _prorations(
-    subscription: Subscription, period: OpenPeriod, old: Plan, new: Plan, book: Book, now: datetime
-) -> list[ProrationAdded]:
-    whole = Period(period.starts_at, period.ends_at)
-    convention = PRESETS[book.policy_preset]
-    sides = (
-        ("proration_credit", old, subscription.price_version, -prorate(old.amount, whole, now, whole.end, convention)),
-        ("proration_charge", new, new.price_version, prorate(new.amount, whole, now, whole.end, convention)),
-    )
-    return [
-        ProrationAdded(
-            subscription=subscription.subscription,
-            account=subscription.account,
-            sequence=subscription.prorations + number,
-            kind=kind,
-            plan=plan.plan,
-            price_version=price_version,
-            policy_version=book.policy_version,
-            period=period.period,
-            service_from=now,
-            service_to=whole.end,
-            amount=amount,
-            currency=plan.currency,
-            adjusts_line=subscription.fee_line,
-        )
-        for number, (kind, plan, price_version, amount) in enumerate(sides, start=1)
-    ]
+    first = period_starting(_anchor(anchor, account.time_zone), _interval(plan), starts_at)
+    return [started, _opened(subscription, account.account, plan, book, first)]
 
 
 def cancel(state: Subscription | None, now: datetime, *, at_period_end: bool) -> list[SubscriptionEvent]:
     """End the subscription with its present period, or now, without credit; ending it twice is refused."""
-    subscription = require(state)
-    if subscription.status == "cancelled":
-        message = f"subscription {subscription.subscription} has ended"
-        raise SubscriptionEnded(message)
+    subscription = _require_alive(state)
+    names = {"subscription": subscription.subscription, "account": subscription.account}
+    ends_at = subscription.cancels_at
     if at_period_end:
-        if subscription.cancels_at is not None:
+        if ends_at is not None:
             return []
-        period = _period_now(subscription, now)
-        return [
-            CancellationScheduled(
-                subscription=subscription.subscription,
-                account=subscription.account,
-                cancels_at=period.ends_at,
-            )
-        ]
-    return [
-        SubscriptionCancelled(
-            subscription=subscription.subscription, account=subscription.account, ended_at=now
-        )
-    ]
+        return [CancellationScheduled(**names, cancels_at=period_now(subscription, now).ends_at)]
+    if ends_at is None or now < ends_at:
+        ends_at = max(now.replace(microsecond=0), period_now(subscription, now).starts_at)
+    return [SubscriptionCancelled(**names, ended_at=ends_at)]
 
 
-def renew(state: Subscription | None, plan: Plan, book: Book, now: datetime) -> list[SubscriptionEvent]:
+def renew(
+    state: Subscription | None, account: Account, old: Plan, new: Plan, book: Book, now: datetime
+) -> list[SubscriptionEvent]:
     """Open the next period once the present one is over, or end the subscription where it was to end.
 
-    `plan` is the plan of the next period: the one scheduled, else the present one.
+    `new` is the plan of the next period: the one scheduled, else the present one. No period begins once the
+    account is closed.
     """
-    subscription = require(state)
-    if subscription.status == "cancelled":
-        message = f"subscription {subscription.subscription} has ended"
-        raise SubscriptionEnded(message)
-    period = subscription.period
-    assert period is not None, "a subscription opens its first period when it starts"
-    if now < period.ends_at:
-        message = f"the period ends at {instant_text(period.ends_at)}"
+    subscription = _require_alive(state)
+    assert new.plan == (subscription.next_plan or subscription.plan), (
+        "the next period is on the plan that was asked for"
+    )
+    ends_at = _last_period(subscription).ends_at
+    if now < ends_at:
+        message = f"the period ends at {instant_text(ends_at)}"
         raise PeriodNotOver(message)
     names = {"subscription": subscription.subscription, "account": subscription.account}
-    if subscription.cancels_at is not None:
-        return [SubscriptionCancelled(**names, ended_at=subscription.cancels_at)]
+    closed = account.closed_at is not None and account.closed_at <= ends_at
+    if closed or subscription.cancels_at is not None:
+        return [SubscriptionCancelled(**names, ended_at=ends_at)]
     events: list[SubscriptionEvent] = []
-    if subscription.next_plan is not None:
-        assert plan.plan == subscription.next_plan, "the next period is on the plan scheduled"
-        events.append(
-            PlanChanged(
-                **names,
-                from_plan=subscription.plan,
-                to_plan=plan.plan,
-                price_version=plan.price_version,
-                effective_at=period.ends_at,
-            )
+    anchor = subscription.anchor
+    if new.plan != old.plan:
+        changed = PlanChanged(
+            **names,
+            from_plan=old.plan,
+            to_plan=new.plan,
+            price_version=new.price_version,
+            effective_at=ends_at,
+            # A year counted from an old month's anchor would begin with part of one, at the price of a whole.
+            anchor=None if new.interval == old.interval else _anchor_at(ends_at, anchor.zone),
         )
-    following = next_period(subscription.anchor, _interval(plan), Period(period.starts_at, period.ends_at))
-    return [*events, _opened(subscription.subscription, subscription.account, plan, book, following)]
+        events.append(changed)
+        anchor = anchor if changed.anchor is None else _anchor(changed.anchor, anchor.zone)
+    following = period_starting(anchor, _interval(new), ends_at)
+    return [*events, _opened(subscription.subscription, subscription.account, new, book, following)]
+
+
+def line_id(item: str, period: str, kind: str, sequence: int) -> str:
+    """Give the id of the one invoice line for an item, a period, a kind and a sequence."""
+    return derived_id("line", "invoice-line", item, period, kind, str(sequence))
 
 
 def _opened(subscription: str, account: str, plan: Plan, book: Book, period: Period) -> PeriodOpened:
@@ -244,16 +192,34 @@ def _interval(plan: Plan) -> Interval:
     return plan.interval  # type: ignore[return-value]  # checked when the plan was created
 
 
-def _period_now(subscription: Subscription, now: datetime) -> OpenPeriod:
+def _anchor_at(starts_at: datetime, zone: str) -> BillingAnchor:
+    anchor = anniversary_anchor(starts_at, zone)
+    assert anchor.month is not None
+    assert anchor.weekday is not None
+    return BillingAnchor(day=anchor.day, month=anchor.month, weekday=anchor.weekday, time=anchor.time)
+
+
+def _anchor(anchor: BillingAnchor, zone: str) -> Anchor:
+    return Anchor(anchor.day, anchor.time, zone, month=anchor.month, weekday=anchor.weekday)
+
+
+def _last_period(subscription: Subscription) -> OpenPeriod:
+    assert subscription.period is not None, "a subscription opens its first period when it starts"
+    return subscription.period
+
+
+def charged_now(subscription: Subscription) -> Charged:
+    """Give what the present plan was last charged by."""
+    assert subscription.charged is not None, "a period begins with its fee"
+    return subscription.charged
+
+
+def period_now(subscription: Subscription, now: datetime) -> OpenPeriod:
     """Give the present period, or refuse: its end has passed and the next one is not open yet."""
-    period = subscription.period
-    assert period is not None, "a subscription opens its first period when it starts"
+    period = _last_period(subscription)
     if now >= period.ends_at:
-        message = "the period is over and the next is not open yet: try again once it is"
-        raise Conflict(message)
-    if now < period.starts_at:
-        message = f"the subscription starts at {instant_text(period.starts_at)}"
-        raise Conflict(message)
+        message = f"the period ended at {instant_text(period.ends_at)} and the next is not open yet"
+        raise PeriodNotOpen(message)
     return period
 
 
@@ -265,12 +231,17 @@ def require(state: Subscription | None) -> Subscription:
     return state
 
 
-def require_changeable(state: Subscription | None) -> Subscription:
-    """Give the subscription, or refuse: it has ended or is set to end."""
+def _require_alive(state: Subscription | None) -> Subscription:
     subscription = require(state)
     if subscription.status == "cancelled":
         message = f"subscription {subscription.subscription} has ended"
         raise SubscriptionEnded(message)
+    return subscription
+
+
+def require_changeable(state: Subscription | None) -> Subscription:
+    """Give the subscription, or refuse: it has ended or is set to end."""
+    subscription = _require_alive(state)
     if subscription.cancels_at is not None:
         message = f"subscription {subscription.subscription} ends at {instant_text(subscription.cancels_at)}"
         raise SubscriptionEnded(message)
@@ -283,34 +254,21 @@ def evolve(state: Subscription | None, event: SubscriptionEvent) -> Subscription
         case SubscriptionStarted():
             return _started(event)
         case PeriodOpened():
-            period = OpenPeriod(
-                event.period,
-                event.starts_at,
-                event.ends_at,
-                event.plan,
-                event.price_version,
-                event.policy_version,
-            )
-            return replace(_known(state), period=period)
+            return _with_period(_known(state), event)
         case PlanChanged():
-            return replace(
-                _known(state),
-                plan=event.to_plan,
-                price_version=event.price_version,
-                next_plan=None,
-                next_price_version=None,
-            )
+            return _with_plan(_known(state), event)
         case PlanChangeScheduled():
-            return replace(_known(state), next_plan=event.to_plan, next_price_version=event.price_version)
+            return _with_schedule(_known(state), event)
         case ProrationAdded():
-            known = _known(state)
-            return replace(known, pending=(*known.pending, event), prorations=event.sequence)
+            return _with_proration(_known(state), event)
         case SubscriptionBilled():
             return _billed(_known(state), event)
         case CancellationScheduled():
-            return replace(_known(state), cancels_at=event.cancels_at)
+            ending = replace(_known(state), cancels_at=event.cancels_at)
+            return replace(ending, next_plan=None, next_price_version=None)
         case SubscriptionCancelled():
-            return replace(_known(state), status="cancelled", ended_at=event.ended_at, next_plan=None)
+            ended = replace(_known(state), status="cancelled", ended_at=event.ended_at)
+            return replace(ended, next_plan=None, next_price_version=None)
         case _:
             assert_never(event)
 
@@ -332,6 +290,46 @@ def _started(event: SubscriptionStarted) -> Subscription:
         status="active",
         starts_at=event.starts_at,
     )
+
+
+def _with_period(state: Subscription, event: PeriodOpened) -> Subscription:
+    """Begin a period: the invoice issued with it charges the plan's whole fee."""
+    period = OpenPeriod(
+        event.period,
+        event.starts_at,
+        event.ends_at,
+        event.plan,
+        event.price_version,
+        event.policy_version,
+    )
+    fee = Charged(line_id(state.item, event.period, FEE, 1), event.starts_at)
+    return replace(state, period=period, charged=fee)
+
+
+def _with_plan(state: Subscription, event: PlanChanged) -> Subscription:
+    anchor = state.anchor if event.anchor is None else _anchor(event.anchor, state.anchor.zone)
+    return replace(
+        state,
+        plan=event.to_plan,
+        price_version=event.price_version,
+        anchor=anchor,
+        next_plan=None,
+        next_price_version=None,
+    )
+
+
+def _with_schedule(state: Subscription, event: PlanChangeScheduled) -> Subscription:
+    if event.to_plan == state.plan:
+        return replace(state, next_plan=None, next_price_version=None)
+    return replace(state, next_plan=event.to_plan, next_price_version=event.price_version)
+
+
+def _with_proration(state: Subscription, event: ProrationAdded) -> Subscription:
+    charged = state.charged
+    if event.kind == CHARGE:
+        line = line_id(state.item, event.period, event.kind, event.sequence)
+        charged = Charged(line, event.service_from, event.amount)
+    return replace(state, charged=charged, pending=(*state.pending, event), prorations=event.sequence)
 
 
 def _billed(state: Subscription, event: SubscriptionBilled) -> Subscription:

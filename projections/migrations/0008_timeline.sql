@@ -32,9 +32,9 @@ CREATE TABLE runs (
     recorded_at timestamptz NOT NULL,
     actor text NOT NULL,
     cause text NOT NULL,
-    PRIMARY KEY (book, account, meter, hour, chunk)
+    PRIMARY KEY (book, account, first_position)
 ) WITH (fillfactor = 70);
-CREATE INDEX runs_position ON runs (book, account, first_position);
+CREATE UNIQUE INDEX runs_hour ON runs (book, account, meter, hour, chunk);
 
 -- Which events a run is made of. A row holds those of one block of 16,384 positions: few rows when a run fills
 -- quickly, small ones when it does not.

@@ -1,0 +1,146 @@
+"""Everything in one process group on an embedded PostgreSQL: started in order, looked after, stopped in order."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from api.data_folder import DataFolderLock
+from api.embedded_postgres import EmbeddedPostgres
+from api.founding import describe, find_founded, found
+from api.ports import require_free_port
+from api.processes import Child, Family
+from api.secrets_file import ensure_secrets
+from api.signals import Stop, stop_on_signals
+from ledger.settings import VARIABLES, Settings
+from projections.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_HOST: Final = "127.0.0.1"
+_OK: Final = 200
+_STOP_SECONDS: Final = 12.0
+_LOOK_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.02
+_PATIENCE_SECONDS: Final = 20.0
+# A variable of the caller's that would take a process to another database than the folder's own.
+_STEERING: Final = tuple(name for name in VARIABLES if name.endswith("_URL")) + ("DAYBOOK_ROLE_PASSWORD",)
+
+
+def run_dev(
+    folder: Path, port: int, announce: Callable[[dict[str, str | None]], None], say: Callable[[str], None]
+) -> None:
+    """Run until told to stop; `announce` is told once, when everything is ready."""
+    secrets = _prepare(folder, port)
+    with stop_on_signals() as stop, EmbeddedPostgres(folder) as server:
+        migrate(server.url)
+        variables = {**_inherited(), **secrets, "DATABASE_URL": server.url}
+        settings = Settings.from_mapping(variables)
+        family = Family(_children(settings, variables, port))
+        try:
+            family.start()
+            supervisor = _Supervisor(server, family, stop, say)
+            if supervisor.wait_until_ready(port):
+                announce(_ready(settings, server.url, folder, port))
+                supervisor.look_after_until_stopped()
+        finally:
+            family.stop(_STOP_SECONDS)
+
+
+def _prepare(folder: Path, port: int) -> dict[str, str]:
+    """Refuse a folder in use and a port in use before anything is started; give the folder's secrets."""
+    lock = DataFolderLock(folder)
+    lock.acquire()
+    try:
+        require_free_port(_HOST, port)
+        return ensure_secrets(folder)
+    finally:
+        lock.release()
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _STEERING}
+
+
+def _children(settings: Settings, variables: Mapping[str, str], port: int) -> list[Child]:
+    """Describe the processes; none of them is told of the database's owner."""
+    run_time = {
+        name: value
+        for name, value in (
+            ("DAYBOOK_APP_URL", settings.app_url),
+            ("DAYBOOK_INGEST_URL", settings.ingest_url),
+            ("DAYBOOK_FOLLOWER_URL", settings.follower_url),
+        )
+        if value is not None
+    }
+    environment = {name: value for name, value in variables.items() if name != "DATABASE_URL"} | run_time
+    return [
+        Child(("serve", "--host", _HOST, "--port", str(port), "--workers", "1"), environment),
+        Child(("project",), environment),
+    ]
+
+
+def _ready(settings: Settings, owner_url: str, folder: Path, port: int) -> dict[str, str | None]:
+    """Give what to announce; an organisation is founded when there is none.
+
+    Only now, so that its keys are printed as soon as they exist: nobody could ever read them again.
+    """
+    organisation = describe(find_founded(owner_url) or found(settings, "My organisation"))
+    url = f"http://{_HOST}:{port}"
+    path = organisation.pop("webhook_path")
+    return {"url": url, **organisation, "webhook_url": f"{url}{path}", "data": str(folder)}
+
+
+class _Supervisor:
+    """Looks after the server and the processes from the start to the end."""
+
+    def __init__(
+        self, server: EmbeddedPostgres, family: Family, stop: Stop, say: Callable[[str], None]
+    ) -> None:
+        self._server = server
+        self._family = family
+        self._stop = stop
+        self._say = say
+
+    def wait_until_ready(self, port: int) -> bool:
+        """Return true once the service says that it is ready, false when told to stop before."""
+        complain_at = time.monotonic() + _PATIENCE_SECONDS
+        while not self._stop.requested:
+            status, body = _readiness(port)
+            if status == _OK:
+                return True
+            if time.monotonic() > complain_at:
+                self._say(f"Not ready yet: {body}")
+                complain_at = time.monotonic() + _PATIENCE_SECONDS
+            self._look()
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def look_after_until_stopped(self) -> None:
+        """Start again whatever dies, until told to stop."""
+        while not self._stop.requested:
+            self._look()
+            time.sleep(_LOOK_SECONDS)
+
+    def _look(self) -> None:
+        if self._server.postmaster_pid is None:
+            self._say("PostgreSQL ended; it starts again.")
+            self._server.ensure_running()
+        self._family.look_after(self._say)
+
+
+def _readiness(port: int) -> tuple[int, str]:
+    """Ask the service whether it is ready; status 0 when it does not answer."""
+    connection = http.client.HTTPConnection(_HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, f"no answer ({error or type(error).__name__})"
+    finally:
+        connection.close()

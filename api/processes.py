@@ -1,0 +1,151 @@
+"""Processes that live and die together: children that are restarted, and that never outlive their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# Children are run from where the packages are: their folder names are generic, and a folder of the user's that is
+# called `api` must not be taken for ours.
+_ROOT: Final = Path(__file__).parents[1]
+_FIRST_DELAY_SECONDS: Final = 0.5
+_LONGEST_DELAY_SECONDS: Final = 15.0
+_STEADY_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def end_with_parent(pipe: int | None = None) -> None:
+    """End this process at once when its parent is gone, however the parent ends; to be called on the main thread.
+
+    At once is safe, because any process here may be killed at any moment; and it frees the port for the next start.
+    On Linux the kernel sees to it. Elsewhere a pipe whose other end only the parent holds tells, or the parent's id.
+    """
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if pipe is not None:
+        _watch(lambda: os.read(pipe, 1))
+    elif sys.platform != "linux":
+        _watch(lambda: _wait_while_parent_is(parent))
+    if os.getppid() != parent:
+        _end()
+
+
+def _watch(wait: Callable[[], object]) -> None:
+    def watch() -> None:
+        wait()
+        _end()
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def _wait_while_parent_is(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class Child:
+    """One subcommand of ours in a process of its own, restarted when it dies, ever more slowly while it keeps dying."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restart_at: float = 0.0
+    delay_seconds: float = _FIRST_DELAY_SECONDS
+
+    @property
+    def name(self) -> str:
+        """The subcommand."""
+        return self.arguments[0]
+
+    def start(self, pipe: int) -> None:
+        """Start it in our own process group, its standard output on our standard error."""
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(  # noqa: S603 - our own program and arguments, no shell
+            [sys.executable, "-m", "api.cli", *self.arguments, "--parent-pipe", str(pipe)],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            cwd=_ROOT,
+            env=dict(self.environment),
+            pass_fds=(pipe,),
+        )
+
+    def found_dead(self) -> int | None:
+        """Give the exit status once when the process has ended, and plan its next start."""
+        if self.process is None or (status := self.process.poll()) is None:
+            return None
+        now = time.monotonic()
+        if now - self.started_at > _STEADY_SECONDS:
+            self.delay_seconds = _FIRST_DELAY_SECONDS
+        self.process, self.restart_at = None, now + self.delay_seconds
+        self.delay_seconds = min(self.delay_seconds * 2, _LONGEST_DELAY_SECONDS)
+        return status
+
+
+class Family:
+    """The children of this process: started together, looked after, stopped together."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        """Remember the children; none is started yet."""
+        self._children = children
+        # Nobody ever writes to it: a child reads its end when our end is closed, which is when we are gone.
+        self._read_end, self._write_end = os.pipe()
+
+    def start(self) -> None:
+        """Start every child."""
+        for child in self._children:
+            child.start(self._read_end)
+
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Start again what has died, once its delay is over."""
+        for child in self._children:
+            status = child.found_dead()
+            if status is not None:
+                say(f"{child.name} ended ({_how(status)}); it starts again.")
+            if child.process is None and time.monotonic() >= child.restart_at:
+                child.start(self._read_end)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask every child to end, and end those that do not in time."""
+        for child in self._children:
+            _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while time.monotonic() < deadline and any(_alive(child) for child in self._children):
+            time.sleep(_POLL_SECONDS)
+        for child in self._children:
+            _signal(child, signal.SIGKILL)
+            if child.process is not None:
+                child.process.wait()
+        os.close(self._write_end)
+        os.close(self._read_end)
+
+
+def _alive(child: Child) -> bool:
+    return child.process is not None and child.process.poll() is None
+
+
+def _signal(child: Child, request: signal.Signals) -> None:
+    if child.process is not None and child.process.poll() is None:
+        child.process.send_signal(request)
+
+
+def _how(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
