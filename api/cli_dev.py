@@ -55,5 +55,5 @@ def _curl(url: str, key: str) -> str:
     body = '{"name": "Ada Lovelace", "email": "ada@example.com", "currency": "USD"}'
     return (
         f"curl {url}/v1/accounts -H 'Content-Type: application/json' \\\n"
-        f'    -H "Authorization: Bearer {key}" -d \'{body}\''
+        f"    -H \"Authorization: Bearer {key}\" -d '{body}'"
     )

@@ -47,10 +47,9 @@ def project(parent_pipe: int | None) -> None:
 
 def _begin(parent_pipe: int | None) -> None:
     """Log to standard error, and end with the parent that named a pipe."""
-    import logging
-
+    from api.logs import log_to_standard_error
     from api.processes import end_with_parent
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_standard_error()
     if parent_pipe is not None:
         end_with_parent(parent_pipe)

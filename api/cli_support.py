@@ -15,8 +15,9 @@ from ledger.errors import DaybookError, Refusal
 from ledger.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    import rich.progress
     from rich.console import Console
 
 # Lines of progress on a stream that is no terminal come at most this often: a log file is no animation.
@@ -63,7 +64,7 @@ def _user_data() -> Path:
 
 
 def explain(error: BaseException) -> str | None:
-    """Say in one line what went wrong, for what is no defect of ours; never more than the error's own words."""
+    """Say in one line what went wrong, where that is no defect of ours; in the error's own words."""
     import psycopg
 
     if isinstance(error, Refusal):
@@ -122,30 +123,36 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show work as it goes: a bar on a terminal, now and then a line elsewhere; called with done and total."""
-    if not sys.stderr.isatty():
-        yield _PlainProgress(title).report
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+class Progress:
+    """Work as it goes: a bar on a terminal, now and then a line of text elsewhere."""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-class _PlainProgress:
-    """Progress as lines of text."""
-
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, bars: rich.progress.Progress | None) -> None:
+        """Begin with nothing done."""
         self._title = title
+        self._bars = bars
+        self._task = None if bars is None else bars.add_task(title, total=None)
         self._next_at = time.monotonic() + _PLAIN_EVERY_SECONDS
 
-    def report(self, done: int, total: int) -> None:
-        """Write a line if the last one is long ago."""
-        if time.monotonic() >= self._next_at:
+    def __call__(self, done: int, total: int, title: str | None = None) -> None:
+        """Say how much of how much is done, and with what."""
+        self._title = title or self._title
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=done, total=total, description=self._title)
+        elif time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + _PLAIN_EVERY_SECONDS
-            say(f"{self._title}: {done:,} of {total:,}")
+            say(f"{self._title}: {done / max(total, 1):.0%}")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Progress]:
+    """Show work on standard error while it goes on."""
+    if not sys.stderr.isatty():
+        yield Progress(title, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        yield Progress(title, bars)

@@ -1,4 +1,4 @@
-"""What happens to the demo's customers: they sign up, get keys, subscribe, pay, change their minds and leave."""
+"""The demo's customers: they sign up, get keys, subscribe, pay, change their minds and leave."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ledger.streams.invoice import Invoice
 
 PLANS: Final = (("Starter", 1_900), ("Growth", 7_900), ("Scale", 29_900), ("Enterprise", 99_900))
-_PLAN_WEIGHTS: Final = (50, 32, 14, 4)
+# Who calls more is on a larger plan, mostly.
+_PLAN_WEIGHTS: Final = ((62, 30, 7, 1), (25, 50, 22, 3), (5, 25, 50, 20))
+_HEAVIEST: Final = 25.0
 _TIME_ZONES: Final = ("UTC", "America/New_York", "Europe/Berlin", "Asia/Tokyo")
 _SCHEDULER: Final = Actor(principal="scheduler", kind="scheduler")
 _SHARE_THERE_BEFORE: Final = 0.6
@@ -69,7 +71,9 @@ class Story:
         done = register_account(self._world.context(now), name, email, "USD", time_zone)
         assert done.result.state is not None, "it was just registered"
         pays_by = random.choices(("stripe", "bank_transfer", "nothing"), (55, 38, 7))[0]
-        customer = Customer(done.result.state.account, name, email, pays_by, random.paretovariate(1.1))
+        customer = Customer(
+            done.result.state.account, name, email, pays_by, min(random.paretovariate(1.2), _HEAVIEST)
+        )
         self._world.customers.append(customer)
         self._world.counts["accounts registered"] += 1
         if pays_by == "stripe":
@@ -101,7 +105,11 @@ class Story:
         customer.keys.append(key)
         self._world.counts["keys issued"] += 1
         fate = random.random()
-        for likelihood, happens in ((0.15, self._rotate_key), (0.22, self._suspend_key), (0.27, self._revoke_key)):
+        for likelihood, happens in (
+            (0.15, self._rotate_key),
+            (0.22, self._suspend_key),
+            (0.27, self._revoke_key),
+        ):
             if fate < likelihood:
                 self._then(now, random, 5 * _DAY, 35 * _DAY, partial(happens, customer=customer, key=key))
                 return
@@ -134,7 +142,7 @@ class Story:
     def _subscribe(self, now: datetime, customer: Customer, random: Random) -> None:
         if customer.closed:
             return
-        customer.plan = random.choices(range(len(PLANS)), _PLAN_WEIGHTS)[0]
+        customer.plan = random.choices(range(len(PLANS)), _plan_weights(customer.weight))[0]
         plan = self._world.plans[customer.plan]
         done = subscribe(self._world.context(now), customer.account, plan)
         assert done.result.subscription.state is not None, "it was just begun"
@@ -173,6 +181,8 @@ class Story:
             customer.plan += 1
             change_plan(self._world.context(now), customer.subscription, self._world.plans[customer.plan])
             self._world.counts["upgrades"] += 1
+            if now >= MONTH and customer.keys and self._world.featured is None:
+                self._world.featured = customer.account
 
     def _downgrade(self, now: datetime, customer: Customer) -> None:
         if customer.subscription is not None and customer.plan > 0:
@@ -214,3 +224,7 @@ class Story:
         self, now: datetime, random: Random, least: timedelta, most: timedelta, happens: partial[None]
     ) -> None:
         self._world.plan_for(soon(random, now, least, most), happens)
+
+
+def _plan_weights(weight: float) -> tuple[int, ...]:
+    return _PLAN_WEIGHTS[0 if weight < 2 else 1 if weight < 6 else 2]  # noqa: PLR2004 - of the smallest customer's calls

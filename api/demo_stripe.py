@@ -1,4 +1,4 @@
-"""Stripe as the demo plays it: customers, invoices and payments, told by signed webhooks as the real one tells them."""
+"""Stripe as the demo plays it: customers, invoices and payments, in its words and under its signature."""
 
 from __future__ import annotations
 
@@ -121,7 +121,12 @@ class StripeAccount:
         }
 
     def invoice(
-        self, customer: str, amount: int, at: datetime, metadata: dict[str, str], subscription: str | None = None
+        self,
+        customer: str,
+        amount: int,
+        at: datetime,
+        metadata: dict[str, str],
+        subscription: str | None = None,
     ) -> dict[str, Any]:
         """Make an open invoice of one line: one of Stripe's own, or one that it collects for us."""
         invoice, issued_at = self.new_id("in"), int(at.timestamp())
@@ -130,14 +135,14 @@ class StripeAccount:
             "object": "line_item",
             "amount": amount,
             "currency": "usd",
-            "description": "1 × subscription",
+            "description": "1 x subscription",
             "discount_amounts": [],
             "invoice": invoice,
             "period": {"start": issued_at, "end": issued_at + _MONTH_SECONDS},
             "quantity": 1,
             "taxes": [],
         }
-        details = {"subscription": subscription, "metadata": {}}
+        details: dict[str, Any] = {"subscription": subscription, "metadata": {}}
         return {
             "id": invoice,
             "object": "invoice",
@@ -155,7 +160,9 @@ class StripeAccount:
             "livemode": True,
             "metadata": metadata,
             "number": f"{self.new_id('N')[2:10].upper()}-0001",
-            "parent": {"type": "subscription_details", "subscription_details": details} if subscription else None,
+            "parent": {"type": "subscription_details", "subscription_details": details}
+            if subscription
+            else None,
             "starting_balance": 0,
             "status": "open",
             "status_transitions": {"finalized_at": issued_at, "paid_at": None, "voided_at": None},
@@ -169,7 +176,13 @@ class StripeAccount:
         """Pay an invoice, and tell of that one payment four times, as Stripe does."""
         amount, customer, paid_at = invoice["amount_due"], invoice["customer"], int(at.timestamp())
         intent, charge = self.new_id("pi"), self.new_id("ch")
-        common = {"currency": "usd", "customer": customer, "created": paid_at, "livemode": True, "metadata": {}}
+        common = {
+            "currency": "usd",
+            "customer": customer,
+            "created": paid_at,
+            "livemode": True,
+            "metadata": {},
+        }
         charged = {
             **common,
             "id": charge,

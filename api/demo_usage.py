@@ -1,4 +1,4 @@
-"""The demo's usage: two hundred thousand calls of a month, sent in batches, some of them twice and a few of them wrong."""
+"""The demo's usage: a month of calls, sent in batches, some of them twice and a few of them wrong."""
 
 from __future__ import annotations
 
@@ -45,16 +45,21 @@ class Traffic:
             self._world.plan_for(day, partial(self._make_day, events=events))
 
     def _make_day(self, day: datetime, events: int) -> None:
-        """Make a day's calls of the customers that have a key this morning, and send each batch when it is full."""
+        """Make a day's calls of those that have a key this morning, and send each batch when it is full."""
         calling = [customer for customer in self._world.customers if customer.keys]
         if not calling or not events:
             return
         weights = [customer.weight for customer in calling]
         hours = {customer.account: self._busy_hours() for customer in calling}
         chosen = self._random.choices(calling, weights, k=events)
-        facts = sorted((self._fact(day, one, hours[one.account]) for one in chosen), key=lambda f: f.occurred_at)
+        facts = sorted(
+            (self._fact(day, one, hours[one.account]) for one in chosen), key=lambda f: f.occurred_at
+        )
         for start in range(0, len(facts), _BATCH_EVENTS):
-            batch = [msgspec.structs.replace(fact, index=index) for index, fact in enumerate(facts[start : start + _BATCH_EVENTS])]
+            batch = [
+                msgspec.structs.replace(fact, index=index)
+                for index, fact in enumerate(facts[start : start + _BATCH_EVENTS])
+            ]
             at = batch[-1].occurred_at + timedelta(seconds=1)
             self._world.plan_for(min(at, END - timedelta(seconds=1)), partial(self._send, batch=batch))
 
@@ -78,7 +83,7 @@ class Traffic:
         )
 
     def _send(self, now: datetime, batch: list[UsageFact]) -> None:
-        """Send a batch; after it a part again, as a gateway does that lost the answer, one of it with other facts."""
+        """Send a batch, then a part of it again, as a gateway that lost the answer does."""
         self._record(now, batch)
         again = [msgspec.structs.replace(fact, index=index) for index, fact in enumerate(batch[:_SENT_AGAIN])]
         if self._random.random() < 0.1:  # noqa: PLR2004 - how likely it is

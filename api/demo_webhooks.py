@@ -25,7 +25,7 @@ class Webhooks:
     """Stripe, from where it stands: it calls our endpoint, and cares little for order."""
 
     def __init__(self, world: World, receive: Callable[[bytes, str, datetime], bool]) -> None:
-        """Take the world, and what receives a body and its signature and says whether the delivery was new."""
+        """Take the world, and what receives a signed body and says whether the delivery was new."""
         self._world = world
         self._receive = receive
         self._random = world.random("webhooks")

@@ -11,13 +11,13 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from commands.context import Context
-from ledger.events import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from commands.bootstrap import Founded
+    from ledger.events import Actor
     from ledger.settings import Settings
     from ledger.store import Log
 
@@ -67,11 +67,12 @@ class World:
     customers: list[Customer] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     now: datetime = BEGIN
+    featured: str | None = None  # the account whose life is shown
     _queue: list[tuple[datetime, int, Callable[[datetime], None]]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
-        """Give each part of the story randomness of its own, so that more of one changes nothing in the others."""
+        """Give each part of the story randomness of its own."""
         self._ids = Random(f"ids {self.size.seed}")  # noqa: S311 - made-up data that must come out the same
 
     def random(self, name: str) -> Random:

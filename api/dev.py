@@ -1,4 +1,4 @@
-"""Everything in one process group on an embedded PostgreSQL: started in order, looked after, stopped in order."""
+"""Everything in one process group on an embedded PostgreSQL: started, looked after and stopped in order."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _OK: Final = 200
+_WORKERS: Final = "1"
 _STOP_SECONDS: Final = 12.0
 _LOOK_SECONDS: Final = 0.2
 _POLL_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 20.0
 # A variable of the caller's that would take a process to another database than the folder's own.
-_STEERING: Final = tuple(name for name in VARIABLES if name.endswith("_URL")) + ("DAYBOOK_ROLE_PASSWORD",)
+_STEERING: Final = frozenset(name for name in VARIABLES if name.endswith(("_URL", "_ROLE_PASSWORD")))
 
 
 def run_dev(
@@ -79,7 +80,7 @@ def _children(settings: Settings, variables: Mapping[str, str], port: int) -> li
     }
     environment = {name: value for name, value in variables.items() if name != "DATABASE_URL"} | run_time
     return [
-        Child(("serve", "--host", _HOST, "--port", str(port), "--workers", "1"), environment),
+        Child(("serve", "--host", _HOST, "--port", str(port), "--workers", _WORKERS), environment),
         Child(("project",), environment),
     ]
 
@@ -141,6 +142,6 @@ def _readiness(port: int) -> tuple[int, str]:
         answer = connection.getresponse()
         return answer.status, answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return 0, f"no answer ({error or type(error).__name__})"
+        return 0, f"no answer ({str(error) or type(error).__name__})"
     finally:
         connection.close()

@@ -43,7 +43,8 @@ def find_founded(owner_url: str) -> Known | None:
     """
     with psycopg.connect(owner_url, autocommit=True) as connection:
         row = connection.execute(
-            "SELECT organisation, live_book, test_book, endpoint FROM daybook.webhook_endpoints WHERE is_default"
+            "SELECT organisation, live_book, test_book, endpoint FROM daybook.webhook_endpoints"
+            " WHERE is_default"
         ).fetchone()
     if row is None:
         return None

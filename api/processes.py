@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# Children are run from where the packages are: their folder names are generic, and a folder of the user's that is
+# Children are run from where the packages are: their names are generic, and a folder of the user's that is
 # called `api` must not be taken for ours.
 _ROOT: Final = Path(__file__).parents[1]
 _FIRST_DELAY_SECONDS: Final = 0.5
-_LONGEST_DELAY_SECONDS: Final = 15.0
-_STEADY_SECONDS: Final = 10.0
+_LONGEST_DELAY_SECONDS: Final = 5.0
+_STEADY_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent(pipe: int | None = None) -> None:
-    """End this process at once when its parent is gone, however the parent ends; to be called on the main thread.
+    """End this process at once when its parent is gone, however that ended; to be called on the main thread.
 
-    At once is safe, because any process here may be killed at any moment; and it frees the port for the next start.
-    On Linux the kernel sees to it. Elsewhere a pipe whose other end only the parent holds tells, or the parent's id.
+    At once is safe, because any process here may be killed at any moment, and it frees the port for the next
+    start. On Linux the kernel sees to it; elsewhere a pipe whose other end only the parent holds, or the
+    parent's id.
     """
     parent = os.getppid()
     if sys.platform == "linux":
@@ -62,7 +63,7 @@ def _end() -> None:
 
 @dataclass
 class Child:
-    """One subcommand of ours in a process of its own, restarted when it dies, ever more slowly while it keeps dying."""
+    """One subcommand in a process of its own, restarted when it dies, more slowly while it keeps dying."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(repr=False)

@@ -1,15 +1,19 @@
-"""The process `daybook project`: the follower of all projections and what applies Stripe's deliveries, until told to stop."""
+"""The process `daybook project`: it follows the log for the projections, and for what Stripe delivered."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from api.signals import stop_on_signals
 from consumers.stripe_processor import StripeProcessor
-from projections.follower import Follower, describe
+from ledger.store import Log
+from projections.applier import describe
+from projections.follower import Follower
 from projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
@@ -24,18 +28,19 @@ logger = logging.getLogger("daybook.project")
 
 def project_until_stopped(settings: Settings) -> bool:
     """Follow the log until told to stop; true when that is how it ended, false when a part of it failed."""
-    assert settings.follower_url is not None, "the caller has looked"
+    url = settings.follower_url
+    assert settings.app_url is not None, "the caller has looked"
+    assert url is not None, "the caller has looked"
     stop = threading.Event()
-    parts = [
-        _Part("projections", Follower(settings.follower_url, settings.master_key, PROJECTIONS).run, stop),
-        _Part("stripe", StripeProcessor(settings).run, stop),
-    ]
-    with stop_on_signals() as asked:
+    with stop_on_signals() as asked, closing(Log(settings.app_url, settings.master_key)) as log:
+        follower = Follower(url, settings.master_key, PROJECTIONS.values())
+        processor = StripeProcessor(log, url, settings, lambda: datetime.now(UTC))
+        parts = [_Part("projections", follower.run, stop), _Part("stripe", processor.run, stop)]
         for part in parts:
             part.start()
         while not asked.requested and all(part.is_alive() for part in parts):
             time.sleep(_LOOK_SECONDS)
-        # Each finishes the batch it is at; when one has failed the other stops too, and both are started again.
+        # Each finishes the batch it is at; when one has failed, both stop, and the process is started again.
         stop.set()
         for part in parts:
             part.join()

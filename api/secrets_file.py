@@ -1,4 +1,4 @@
-"""The secrets of an installation that lives in a data folder: made once, kept beside the database they belong to."""
+"""The secrets of an installation in a data folder: made once, kept beside the database they belong to."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_secrets(folder: Path) -> dict[str, str]:
 
 
 def ensure_secrets(folder: Path) -> dict[str, str]:
-    """Read the secrets of a data folder, made first for a new one; never made anew for a database that exists."""
+    """Read the secrets of a data folder, made for a new one; never made anew for a database that exists."""
     path = folder / SECRETS_NAME
     if not path.exists() and not (folder / "postgres").exists():
         _write(path, _Secrets(master_key=_random(), peppers=f"1:{_random()}"))
@@ -59,7 +59,7 @@ def _random() -> str:
 
 
 def _write(path: Path, made: _Secrets) -> None:
-    """Write the file for its owner only, whole or not at all, and on disk before anything is sealed with it."""
+    """Write the file for its owner only, whole or not at all, on disk before anything is sealed with it."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from api.logs import log_to_standard_error
 from api.processes import end_with_parent
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 APPLICATION: Final = "api.wsgi:app"
 # Requests in flight are given this long when the server stops; each is far shorter.
 STOP_SECONDS: Final = 10
-# Python runs one at a time; more threads than this would only wait on the database's pool.
-_THREADS: Final = 16
+# Python runs one at a time; more threads than this would only wait for one another.
+_MOST_THREADS: Final = 16
 _BACKLOG: Final = 2048
 
 
@@ -31,7 +33,7 @@ def serve_http(host: str, port: int, workers: int) -> None:
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=_THREADS,
+        blocking_threads=min(2 * (os.cpu_count() or 1) + 1, _MOST_THREADS),
         backlog=_BACKLOG,
         websockets=False,
         log_level=LogLevels.warning,
@@ -43,7 +45,8 @@ def serve_http(host: str, port: int, workers: int) -> None:
 def load_application(target: str) -> Callable[..., Any]:
     """Load the application in a worker, which ends with its server and leaves a Ctrl-C to it."""
     end_with_parent()
-    # At a terminal Ctrl-C reaches every process: the server is to stop its workers, or they would look crashed.
+    log_to_standard_error()
+    # At a terminal Ctrl-C reaches every process; a worker that took it too would look crashed to its server.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     module, _, name = target.partition(":")
     application: Callable[..., Any] = getattr(importlib.import_module(module), name)

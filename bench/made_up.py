@@ -1,4 +1,4 @@
-"""Made-up usage, the same in every run: 5,000 accounts, four meters, states of about 450 bytes."""
+"""Made-up usage, the same in every run: 5,000 accounts, four meters, 20 days, states of about 450 bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_EVENTS: Final = 5_000
 BOOK: Final = UUID("0190b7a4-5c00-7000-8000-000000000001")
 START: Final = datetime(2026, 11, 1, tzinfo=UTC)
 METERS: Final = ("api_calls", "tokens", "storage_gb", "seats")
-ACTOR: Final = Actor(principal=public_id("prn", UUID(int=1)), kind="service", key=public_id("key", UUID(int=2)))
+ACTOR: Final = Actor(principal=public_id("prn", UUID(int=1)), kind="service")
 ACCOUNTS: Final = tuple(
     public_id("acc", UUID(int=random.Random(number).getrandbits(128))) for number in range(5_000)
 )
@@ -36,7 +36,7 @@ def usage_batches(count: int, *, first: int = 0, accounts: tuple[str, ...] = ACC
 
 
 def _usage(number: int, accounts: tuple[str, ...], rng: random.Random) -> NewEvent:
-    occurred_at = START + timedelta(microseconds=rng.randrange(20 * 86_400 * 1_000_000))
+    occurred_at = START + timedelta(seconds=rng.randrange(20 * 86_400))
     account, meter, quantity = rng.choice(accounts), rng.choice(METERS), Decimal(rng.randrange(1, 1_000))
     event = UsageRecorded(
         account=account,
@@ -52,7 +52,7 @@ def _usage(number: int, accounts: tuple[str, ...], rng: random.Random) -> NewEve
         occurred_at=occurred_at,
         booked_at=occurred_at,
         actor=ACTOR,
-        cause=f"usage:gateway/eu-1:{number}",
+        cause=f"kafka:usage:3:{number}",
     )
     stream = usage_stream(BOOK, event.source, event.event_id)
     return NewEvent(stream=stream, stream_version=1, event=event, metadata=metadata)

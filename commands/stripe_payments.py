@@ -1,4 +1,4 @@
-"""Payments that Stripe tells of: several deliveries tell of one, perhaps of a part of it, or without its payer.
+"""Payments that Stripe tells of: many deliveries tell of one, some of a part of it, some without its payer.
 
 The money is posted as far as it is known of. While nobody is known to have paid it, it waits in suspense,
 until a later delivery, or the invoice it pays, names the payer. So every order ends in the same balances.

@@ -239,8 +239,8 @@ def _inclusive(taxes: Iterable[TaxFact]) -> int:
 def customer_balance_used(fact: InvoiceFact) -> int:
     """Give the customer's credit that a finalized invoice used up; negative if a debt joined it instead.
 
-    Stripe's balance is negative while it is the customer's credit. A negative total goes to the balance whole,
-    by the invoice's own entry, and is no use of it.
+    Stripe's balance is negative while it is the customer's credit. A negative total goes to the balance
+    whole, by the invoice's own entry, and is no use of it.
     """
     if fact.ending_balance is None or fact.status not in FINALIZED_STATUSES:
         return 0

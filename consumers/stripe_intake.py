@@ -1,4 +1,4 @@
-"""The door for Stripe's webhooks: check the signature over the raw body, and keep the event; effects come later."""
+"""The door for Stripe's webhooks: check the signature over the raw body, and keep the event for later."""
 
 from __future__ import annotations
 

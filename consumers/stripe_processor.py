@@ -157,7 +157,7 @@ class StripeProcessor:
             return str(refusal)
         except (psycopg.OperationalError, psycopg.InterfaceError, Unavailable):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this delivery's and no other's
             # One delivery that meets a defect must not hold up all others. It is in the log: once the defect
             # is mended, processing again from an earlier tracking lets it take effect.
             logger.error("a defect kept a delivery of Stripe's from taking effect: %s", _where(error))  # noqa: TRY400

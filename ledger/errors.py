@@ -58,6 +58,12 @@ class TooLarge(Refusal):
     code = "too_large"
 
 
+class UnsupportedContent(Refusal):
+    """The body is of a kind that this does not take."""
+
+    code = "unsupported_media_type"
+
+
 class Unavailable(DaybookError):
     """A part Daybook needs is out of reach; nothing was acknowledged, so trying again is safe."""
 

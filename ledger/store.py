@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from eventsourcing import persistence
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import UniqueViolation
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from ledger.codec import StoredRow, decode_event, decode_state, encode, metadata_of, subjects_of
@@ -139,7 +142,11 @@ class Log:
             schema="log",
         )
         # The library passes five parameters on and drops the rest (sslmode, target_session_attrs, ...).
-        options = f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c TimeZone=UTC -c statement_timeout=60000"
+        # Guards are read under the lock: a snapshot from before it, as repeatable reads have, would not do.
+        options = (
+            f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c TimeZone=UTC -c statement_timeout=60000"
+            " -c default_transaction_isolation=read\\ committed"
+        )
         self._datastore.pool.kwargs = {
             **parameters,
             "options": f"{parameters.get('options') or ''} {options}".strip(),
@@ -198,12 +205,12 @@ class Log:
         try:
             with self._errors_named():
                 return self._ready_recorder().append(book, stored, guards, extra)
-        except persistence.IntegrityError as error:
+        except VersionConflict:
+            # A guard may have moved since this very append was done, so the cause is looked up then too.
             known = self._positions_of_same_cause(book, events)
-            if known is not None:
-                return known
-            message = "another writer reached the stream first"
-            raise VersionConflict(message) from error
+            if known is None:
+                raise
+            return known
 
     def _ready_recorder(self) -> _LedgerRecorder:
         if self._recorder is None:
@@ -217,14 +224,22 @@ class Log:
         except (persistence.OperationalError, persistence.InterfaceError, persistence.InternalError) as error:
             message = "the database is out of reach"
             raise Unavailable(message) from error
+        except persistence.IntegrityError as error:
+            if not isinstance(error.__cause__, UniqueViolation):
+                raise  # an entry that does not balance: trying again cannot help
+            message = "another writer reached the stream first"
+            raise VersionConflict(message) from error
 
     def _positions_of_same_cause(self, book: UUID, events: Sequence[NewEvent]) -> list[int] | None:
         """Find out whether the rows in the way are this append's own, stored before its answer was lost."""
+        if not events:
+            return None
         positions = []
         stored = self.load_streams(book, {new.stream for new in events})
         for new in events:
             match = [r for r in stored.get(new.stream, ()) if r.stream_version == new.stream_version]
-            if not match or match[0].metadata.cause != new.metadata.cause:
+            # The event too: one request may ask for two things, and only one of them may have been stored.
+            if not match or (match[0].metadata.cause, match[0].event) != (new.metadata.cause, new.event):
                 return None
             positions.append(match[0].position)
         return positions
@@ -378,7 +393,9 @@ def bind_book(connection: Connection[Any], book: UUID) -> None:
     """Bind a connection to a book until it is bound to another; no round trip when it already is."""
     if getattr(connection, "daybook_book", None) != book:
         connection.execute("SELECT set_config('daybook.book', %s, false)", (str(book),))
-        cast("Any", connection).daybook_book = book
+        # Inside a transaction the setting may be rolled back, so it is not relied upon afterwards.
+        lasting = connection.info.transaction_status == TransactionStatus.IDLE
+        cast("Any", connection).daybook_book = book if lasting else None
 
 
 def follow(
@@ -437,6 +454,8 @@ _LOSERS: Final = (
     " JOIN log.events AS e ON e.originator_id = b.originator_id AND e.originator_version = 1"
     " WHERE e.notification_id <= %s"
 )
+_LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
+_LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _COPY_TRAILER: Final = struct.pack("!h", -1)
 _pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
@@ -462,35 +481,52 @@ def _judge(
     before: int,
 ) -> UsageOutcome:
     """Compare the losers' facts, in the same transaction, with those of the events that were first."""
-    position = _one(cursor.execute("SELECT currval('log.position') AS p"))["p"] if accepted else None
-    conflicts = [
-        UsageConflict(index, None, _digest(events[kept].event))
-        for index, kept in repeats
-        if _digest(events[index].event) != _digest(events[kept].event)
+    known = _known_before(cursor, before) if accepted < len(first) else {}
+    assert accepted + len(known) == len(first), "every identity is new or known"
+    losers: list[tuple[int, tuple[int | None, str]]] = [
+        (index, known[stream]) for index in first if (stream := events[index].stream) in known
     ]
-    duplicates = len(repeats) - len(conflicts)
-    if accepted < len(first):
-        index_of = {events[index].stream: index for index in first}
-        for row in cursor.execute(_LOSERS, (before,)).fetchall():
-            index = index_of[row["originator_id"]]
-            known = _digest(
-                decode_event(UsageRecorded.topic, decode_state(row["state"]), row["originator_id"], 1, {})
-            )
-            position = max(position or 0, row["notification_id"])
-            if known == _digest(events[index].event):
-                duplicates += 1
-            else:
-                conflicts.append(UsageConflict(index, row["notification_id"], known))
-    return UsageOutcome(accepted, duplicates, tuple(sorted(conflicts, key=lambda c: c.index)), position)
+    for index, kept in repeats:
+        holder = events[kept]
+        losers.append((index, known.get(holder.stream, (None, _digest(holder.event)))))
+    conflicts = [
+        UsageConflict(index, stored, digest)
+        for index, (stored, digest) in sorted(losers, key=itemgetter(0))
+        if digest != _digest(events[index].event)
+    ]
+    position = _highest_position(cursor, accepted, known, before)
+    return UsageOutcome(accepted, len(losers) - len(conflicts), tuple(conflicts), position)
+
+
+def _highest_position(
+    cursor: Cursor[DictRow], accepted: int, known: Mapping[UUID, tuple[int, str]], before: int
+) -> int | None:
+    if not accepted:
+        return max((position for position, _ in known.values()), default=None)
+    # The sequence numbered the rows that lost, too: nothing may stand at the last position it gave out.
+    query = cursor.execute(_LAST_STORED, (before,)) if known else cursor.execute(_LAST_GIVEN)
+    return int(_one(query)["position"])
+
+
+def _known_before(cursor: Cursor[DictRow], before: int) -> dict[UUID, tuple[int, str]]:
+    """Give position and digest of those identities of the batch that the log held before it."""
+    known = {}
+    for row in cursor.execute(_LOSERS, (before,)).fetchall():
+        stream = row["originator_id"]
+        event = decode_event(UsageRecorded.topic, decode_state(row["state"]), stream, 1, {})
+        known[stream] = (row["notification_id"], _digest(event))
+    return known
 
 
 def _digest(event: Event) -> str:
-    assert isinstance(event, UsageRecorded), "append_usage takes usage events"
+    assert isinstance(event, UsageRecorded), "only usage has a digest"
     return event.digest
 
 
 def _copy_row(number: int, new: NewEvent) -> bytes:
     """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding."""
+    # The table would take anything, and store under the topic of usage what no projection could read.
+    assert isinstance(new.event, UsageRecorded), "append_usage takes usage events"
     state = encode(new.event, new.metadata, new.stream, 1, {})
     head = _pack_row(4, 4, number, 16, new.stream.bytes, len(state))
     return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))

@@ -9,12 +9,20 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.events.account import AccountClosed, AccountEmailChanged, AccountRegistered, AccountRenamed
+from ledger.events.account import (
+    AccountClosed,
+    AccountEmailChanged,
+    AccountEvent,
+    AccountRegistered,
+    AccountRenamed,
+)
 from ledger.events.stripe import StripeCustomerObserved
 from projections import topics
-from projections.base import KeyedTable, Projection
+from projections.base import Change, KeyedTable, Projection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg import Connection
 
     from ledger.events import Recorded
@@ -42,7 +50,7 @@ _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class AccountRow(msgspec.Struct, frozen=True):
-    """One account; `name_at` and `email_at` are the instants that name and e-mail address were last set at."""
+    """One account; `name_at` and `email_at` are the instants that name and e-mail address were last set."""
 
     book: UUID
     account: str
@@ -65,14 +73,16 @@ _TABLE: Final = KeyedTable("accounts", AccountRow, ("book", "account"))
 
 def apply(connection: Connection[Any], batch: Batch) -> None:
     """Fold the batch's events into the accounts they are of."""
-    _TABLE.fold(
-        connection,
-        [
-            ((recorded.metadata.book, recorded.event.account), partial(_changed, recorded=recorded))  # type: ignore[attr-defined]
-            for recorded in batch.others
-            if recorded.event.topic in _HANDLED
-        ],
-    )
+    _TABLE.fold(connection, changes_of(batch.others))
+
+
+def changes_of(events: Iterable[Recorded]) -> list[Change[AccountRow]]:
+    """Give what events do to the rows of accounts."""
+    return [
+        ((recorded.metadata.book, recorded.event.account), partial(_changed, recorded=recorded))
+        for recorded in events
+        if isinstance(recorded.event, AccountEvent | StripeCustomerObserved)
+    ]
 
 
 def _changed(row: AccountRow | None, recorded: Recorded) -> AccountRow | None:
@@ -107,7 +117,7 @@ def _registered(event: AccountRegistered, recorded: Recorded) -> AccountRow:
         origin=event.origin,
         registered_at=recorded.metadata.occurred_at,
         closed_at=None,
-        # Registered from what Stripe said first, which may not be what Stripe said last: any sighting beats it.
+        # What it was registered with may be what Stripe said first, not last: any sighting beats it.
         name_at=_NEVER,
         email_at=_NEVER,
         version=recorded.stream_version,
@@ -120,7 +130,7 @@ def _observed(row: AccountRow, event: StripeCustomerObserved, position: int) -> 
     changes: dict[str, Any] = {}
     for field, seen in (("name", event.name), ("email", event.email)):
         known_at: datetime = getattr(row, f"{field}_at")
-        # Of two sightings of one instant the greater text wins: any rule will do that knows no order of arrival.
+        # Of two sightings of one instant the greater text wins: a rule that knows no order of arrival.
         if seen is not None and (event.observed_at, seen) > (known_at, getattr(row, field) or ""):
             changes |= {field: seen, f"{field}_at": event.observed_at}
     return msgspec.structs.replace(row, **changes, position=position) if changes else row

@@ -1,4 +1,4 @@
-"""One projection's writer: applies batches and moves the tracking, both in one transaction, and stops where it fails."""
+"""One projection's writer: applies batches, moves the tracking with them, and stops where it fails."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class SetAsideTooLate(DaybookError):
     code: ClassVar[str] = "set_aside_too_late"
 
 
-# A rebuild holds the row while it swaps: the projection is paused, and the others must not wait for it. Losing the
-# last commits in a crash of the server is harmless, since rows and tracking go back together.
+# A rebuild holds the row while it swaps: the projection is paused, and the others must not wait.
+# Losing # the last commits in a crash of the server is harmless, since rows and tracking go back together.
 _CLAIM: Final = (
     "SELECT position, set_config('search_path', %s, true), set_config('synchronous_commit', 'off', true)"
     " FROM daybook.tracking WHERE projection = %s FOR UPDATE SKIP LOCKED"
@@ -59,8 +59,9 @@ _MOVE: Final = (
 _FAIL: Final = (
     "UPDATE daybook.tracking SET failed_position = %s, failure = %s WHERE projection = %s AND position = %s"
 )
-_PASS_OVER: Final = (
-    "INSERT INTO daybook.passed_over (projection, position) SELECT %s, unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
+_REMEMBER: Final = (
+    "INSERT INTO daybook.passed_over (projection, position) SELECT %s, unnest(%s::bigint[])"
+    " ON CONFLICT DO NOTHING"
 )
 # Setting aside works within one book only: nobody can touch what another book's projections hold.
 _APPLIED_BEFORE: Final = (
@@ -82,12 +83,12 @@ def connect(url: str, name: str) -> Connection[DictRow]:
         connect_timeout=5,
         application_name=name,
         # The planner has no statistics on a young log, and must never sort it instead of using its index.
-        options="-c TimeZone=UTC -c enable_seqscan=off -c enable_bitmapscan=off",
+        options="-c TimeZone=UTC -c enable_seqscan=off -c enable_bitmapscan=off -c work_mem=64MB",
     )
 
 
 class Applier:
-    """Applies batches to one projection, over a connection of its own, so that projections work side by side."""
+    """Applies batches to one projection over its own connection, so that projections work side by side."""
 
     def __init__(self, url: str, name: str, projection: Projection, clock: Callable[[], float]) -> None:
         """Name the schema and tracking it works on; the connection is opened when first needed."""
@@ -116,7 +117,7 @@ class Applier:
             self._connection = None
 
     def apply(self, batch: Batch) -> int:
-        """Apply a batch as far as it goes; give how many rows that was: none while a rebuild holds the tracking."""
+        """Apply a batch as far as it goes; give how many rows: none while a rebuild has the tracking."""
         try:
             applied = self._commit(batch)
         except (*UNREACHABLE, TrackingMoved):
@@ -156,7 +157,7 @@ class Applier:
     def _pass_over(self, connection: Connection[Any], batch: Batch) -> None:
         """Remember what is passed over, and refuse what was set aside after it had been applied."""
         if batch.passed_over:
-            connection.execute(_PASS_OVER, (self.name, list(batch.passed_over)))
+            connection.execute(_REMEMBER, (self.name, list(batch.passed_over)))
         told = [
             (recorded.metadata.book, recorded.event.position)
             for recorded in batch.others
@@ -197,7 +198,7 @@ def _refuse_unread(projection: Projection, batch: Batch) -> None:
 
 
 def describe(error: Exception) -> str:
-    """Say what went wrong in words that cannot hold what is in an event: no message of the database or of Python."""
+    """Say what went wrong, but not in the words of the database or of Python, which may quote an event."""
     if isinstance(error, DaybookError):
         return f"{type(error).__name__}: {error}"
     if isinstance(error, psycopg.Error):

@@ -131,6 +131,21 @@ def of_book(connection: Connection[Any]) -> list[Balance]:
     return [_balance(row) for row in connection.execute(QUERIES["of_book"])]
 
 
+def of_events(account: str, events: Iterable[Recorded]) -> tuple[Balance, ...]:
+    """Give what the postings in events add up to for an account."""
+    entries = [recorded for recorded in events if isinstance(recorded.event, JournalEntryPosted)]
+    sums = [one for one in _sums(entries, by_account=True) if one.account == account]
+    return tuple(
+        Balance(
+            one.ledger_account,
+            one.currency,
+            signed(one.ledger_account, one.debits, one.credits),
+            one.position,
+        )
+        for one in sorted(sums, key=lambda one: (one.ledger_account, one.currency))
+    )
+
+
 def _balance(row: dict[str, Any]) -> Balance:
     amount = signed(row["ledger_account"], int(row["debits"]), int(row["credits"]))
     return Balance(row["ledger_account"], row["currency"], amount, row["position"])

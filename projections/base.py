@@ -1,16 +1,17 @@
-"""What a projection is: a schema of its own, the topics it handles, and how it applies a batch to its tables."""
+"""What a projection is: a schema of its own, the topics it handles, and how it applies a batch to it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from ledger.events import EVENT_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -23,7 +24,8 @@ class Projection:
 
     `apply` gets a batch that may hold events of any topic and writes to the tables of the schema that the
     search path names, so it must not name the schema itself: a rebuild runs it in another. `queries` are the
-    ones the edges read with; they do name the schema.
+    ones the edges read with; they do name the schema. `prepare`, if any, works out ahead of a batch's turn
+    what needs no database.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Projection:
     tables: tuple[str, ...]
     queries: Mapping[str, str]
     apply: Callable[[Connection[Any], Batch], None]
+    prepare: Callable[[Batch], None] | None = None
 
     def __post_init__(self) -> None:
         """Make a topic that was forgotten, or named twice, loud as soon as the module is imported."""
@@ -49,8 +52,24 @@ def as_json(rows: Iterable[Any]) -> str:
     return _encode(list(rows)).decode()
 
 
+# A row's key, and what an event makes of the row; nothing where there is no row to change.
+Change: TypeAlias = tuple[tuple[Any, ...], Callable[[Row | None], Row | None]]
+
+
+def fold_rows(
+    rows: Mapping[tuple[Any, ...], Row], changes: Iterable[Change[Row]]
+) -> dict[tuple[Any, ...], Row]:
+    """Apply changes in order, each to the row of its key."""
+    folded = dict(rows)
+    for key, change in changes:
+        row = change(folded.get(key))
+        if row is not None:
+            folded[key] = row
+    return folded
+
+
 class KeyedTable(Generic[Row]):
-    """A table whose rows are folded from events: read what a batch touches, change it in Python, write it back.
+    """A table whose rows are folded from events: read what a batch touches, change it here, write it back.
 
     The row's fields are the table's columns, in any order; both statements are of the whole batch.
     """
@@ -73,22 +92,15 @@ class KeyedTable(Generic[Row]):
             f" {', '.join(f'{column} = EXCLUDED.{column}' for column in rest)}"
         )
 
-    def fold(
-        self, connection: Connection[Any], changes: Sequence[tuple[tuple[Any, ...], Callable[[Row | None], Row | None]]]
-    ) -> None:
-        """Apply changes in order, each to the row of its key; a change that gives nothing leaves no row."""
+    def fold(self, connection: Connection[Any], changes: Sequence[Change[Row]]) -> None:
+        """Apply changes in order to the rows of their keys."""
         if not changes:
             return
-        rows: dict[tuple[Any, ...], Row | None] = dict(self._read(connection, {key for key, _ in changes}))
-        for key, change in changes:
-            rows[key] = change(rows.get(key))
-        kept = [row for row in rows.values() if row is not None]
-        if kept:
-            connection.execute(self._save, (as_json(kept),))
+        rows = fold_rows(self._read(connection, {key for key, _ in changes}), changes)
+        if rows:
+            connection.execute(self._save, (as_json(rows.values()),))
 
     def _read(self, connection: Connection[Any], keys: set[tuple[Any, ...]]) -> dict[tuple[Any, ...], Row]:
         wanted = as_json(dict(zip(self._key, key, strict=True)) for key in keys)
         rows = connection.execute(self._load, (wanted,)).fetchall()
-        return {
-            tuple(row[column] for column in self._key): msgspec.convert(row, self._row) for row in rows
-        }
+        return {tuple(row[column] for column in self._key): msgspec.convert(row, self._row) for row in rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -32,8 +32,8 @@ USAGE_TOPIC: Final = UsageRecorded.topic
 class Usage(msgspec.Struct, gc=False):
     """What projections need of a usage event, in the shape that is cheapest to group and to write.
 
-    `book` is a UUID's text. `occurred_at` and `booked_at` are RFC 3339 in UTC without the Z, which sorts as time
-    does and begins with the day and the hour. `actor` is JSON, since few rows ever look at it.
+    `book` is a UUID's text. `occurred_at` and `booked_at` are RFC 3339 in UTC without the Z, which sorts as
+    time does and begins with the day and the hour. `actor` is JSON, since few rows ever look at it.
     """
 
     position: int
@@ -76,7 +76,10 @@ class Unread:
 
 @dataclass(frozen=True)
 class Batch:
-    """Events in log order after a position; `usage` and `others` are what is left of them once decoded."""
+    """Events in log order after a position; `usage` and `others` are what is left of them once decoded.
+
+    `prepared` holds, by name, what a projection worked out ahead of the batch's turn.
+    """
 
     after: int
     positions: Sequence[int]
@@ -84,6 +87,7 @@ class Batch:
     others: Sequence[Recorded]
     unread: Sequence[Unread] = ()
     passed_over: Sequence[int] = ()
+    prepared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
@@ -128,7 +132,11 @@ def read_rows(connection: Connection[Any], after: int, limit: int, through: int 
 
 
 def decode_batch(
-    log: Log, connection: Connection[Any], after: int, rows: Sequence[_Row], set_aside: frozenset[tuple[str, int]]
+    log: Log,
+    connection: Connection[Any],
+    after: int,
+    rows: Sequence[_Row],
+    set_aside: frozenset[tuple[str, int]],
 ) -> Batch:
     """Decode rows once for all; those set aside in their own book are passed over."""
     kept, passed_over = rows, []

@@ -1,23 +1,19 @@
 """The projection of billing: plans, subscriptions and invoices, ours and those that Stripe manages.
 
-What Stripe said of an object is a sighting with an instant of Stripe's. The newest one wins, whatever the order of
-arrival; of two with one instant, the one whose status is further along, then the one with the greater digest.
+What Stripe said of an object is a sighting with an instant of Stripe's. The newest one wins, in whatever
+order they arrive; of two with one instant, the one whose status is further along, then the one with the greater
+digest.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ledger.events.invoice import InvoiceEvent
-from ledger.events.plan import PlanEvent
-from ledger.events.stripe import StripeInvoiceObserved, StripeSubscriptionObserved
-from ledger.events.subscription import SubscriptionEvent
 from projections import billing_invoices as invoices
+from projections import billing_plans as plans
 from projections import billing_subscriptions as subscriptions
 from projections import topics
 from projections.base import KeyedTable, Projection
-from projections.billing_plans import PlanRow, changed_plan
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,7 +21,11 @@ if TYPE_CHECKING:
     from projections.batch import Batch
 
 _HANDLED: Final = (
-    topics.PLANS | topics.SUBSCRIPTIONS | topics.INVOICES | topics.STRIPE_SUBSCRIPTIONS | topics.STRIPE_INVOICES
+    topics.PLANS
+    | topics.SUBSCRIPTIONS
+    | topics.INVOICES
+    | topics.STRIPE_SUBSCRIPTIONS
+    | topics.STRIPE_INVOICES
 )
 _IGNORED: Final = (
     topics.BOOKS
@@ -42,34 +42,16 @@ _IGNORED: Final = (
     | topics.STRIPE_CUSTOMERS
 )
 
-_PLANS: Final = KeyedTable("plans", PlanRow, ("book", "plan"))
+_PLANS: Final = KeyedTable("plans", plans.PlanRow, ("book", "plan"))
 _SUBSCRIPTIONS: Final = KeyedTable("subscriptions", subscriptions.SubscriptionRow, ("book", "subscription"))
 _INVOICES: Final = KeyedTable("invoices", invoices.InvoiceRow, ("book", "invoice"))
 
 
 def apply(connection: Connection[Any], batch: Batch) -> None:
     """Fold the batch's events into the plans, subscriptions and invoices they are of."""
-    of_plans: list[Any] = []
-    of_subscriptions: list[Any] = []
-    of_invoices: list[Any] = []
-    for recorded in batch.others:
-        event, book = recorded.event, recorded.metadata.book
-        if isinstance(event, PlanEvent):
-            of_plans.append(((book, event.plan), partial(changed_plan, event=event, recorded=recorded)))
-        elif isinstance(event, SubscriptionEvent):
-            change = partial(subscriptions.changed, event=event, recorded=recorded)
-            of_subscriptions.append(((book, event.subscription), change))
-        elif isinstance(event, StripeSubscriptionObserved):
-            seen = partial(subscriptions.observed, event=event, recorded=recorded)
-            of_subscriptions.append(((book, event.stripe_subscription), seen))
-        elif isinstance(event, InvoiceEvent):
-            of_invoices.append(((book, event.invoice), partial(invoices.changed, event=event, recorded=recorded)))
-        elif isinstance(event, StripeInvoiceObserved):
-            sighted = partial(invoices.observed, event=event, recorded=recorded)
-            of_invoices.append(((book, event.stripe_invoice), sighted))
-    _PLANS.fold(connection, of_plans)
-    _SUBSCRIPTIONS.fold(connection, of_subscriptions)
-    _INVOICES.fold(connection, of_invoices)
+    _PLANS.fold(connection, plans.changes_of(batch.others))
+    _SUBSCRIPTIONS.fold(connection, subscriptions.changes_of(batch.others))
+    _INVOICES.fold(connection, invoices.changes_of(batch.others))
 
 
 _PLAN_COLUMNS: Final = (
@@ -138,7 +120,9 @@ def find_invoice(connection: Connection[Any], invoice: str) -> dict[str, Any] | 
     return _one(connection, "find_invoice", {"invoice": invoice})
 
 
-def invoices_of(connection: Connection[Any], account: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+def invoices_of(
+    connection: Connection[Any], account: str, before: int | None, limit: int
+) -> list[dict[str, Any]]:
     """Give an account's invoices, newest first, created before a position."""
     return _of_account(connection, "invoices_of", account, before, limit)
 

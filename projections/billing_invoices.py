@@ -1,8 +1,9 @@
-"""The invoices of the projection of billing: headers and what was paid; lines are read from the invoice's stream."""
+"""The invoices of the projection of billing: headers and what was paid; lines are read from the log."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -15,12 +16,15 @@ from ledger.events.invoice import (
     InvoiceVoided,
     PaymentApplied,
 )
+from ledger.events.stripe import StripeInvoiceObserved
 from ledger.streams.invoice import totals_of
 from projections.sightings import is_news, rank_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ledger.events import Recorded
-    from ledger.events.stripe import StripeInvoiceObserved
+    from projections.base import Change
 
 # How far along an invoice's life each of Stripe's statuses is.
 _RANKS: Final = {"draft": 1, "open": 2, "uncollectible": 3, "void": 4, "paid": 5}
@@ -53,8 +57,19 @@ class InvoiceRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-def changed(row: InvoiceRow | None, event: InvoiceEvent, recorded: Recorded) -> InvoiceRow | None:
-    """Apply one event to the row of our invoice."""
+def changes_of(events: Iterable[Recorded]) -> list[Change[InvoiceRow]]:
+    """Give what events do to the rows of invoices."""
+    changes: list[Change[InvoiceRow]] = []
+    for recorded in events:
+        event, book = recorded.event, recorded.metadata.book
+        if isinstance(event, InvoiceEvent):
+            changes.append(((book, event.invoice), partial(_changed, event=event, recorded=recorded)))
+        elif isinstance(event, StripeInvoiceObserved):
+            changes.append(((book, event.stripe_invoice), partial(_observed, event=event, recorded=recorded)))
+    return changes
+
+
+def _changed(row: InvoiceRow | None, event: InvoiceEvent, recorded: Recorded) -> InvoiceRow | None:
     if isinstance(event, InvoiceDrafted):
         return _drafted(row, event, recorded)
     if row is None:
@@ -112,7 +127,7 @@ def _status(total: int, paid: int) -> str:
     return "partially_paid" if paid else "open"
 
 
-def observed(row: InvoiceRow | None, event: StripeInvoiceObserved, recorded: Recorded) -> InvoiceRow:
+def _observed(row: InvoiceRow | None, event: StripeInvoiceObserved, recorded: Recorded) -> InvoiceRow:
     """Take over what Stripe said of its invoice, if it is news."""
     rank = rank_of(event.status, _RANKS, event)
     if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,7 +12,10 @@ import msgspec
 from ledger.events.plan import PlanCreated, PlanEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ledger.events import Recorded
+    from projections.base import Change
 
 
 class PlanRow(msgspec.Struct, frozen=True):
@@ -31,8 +35,19 @@ class PlanRow(msgspec.Struct, frozen=True):
     position: int
 
 
-def changed_plan(row: PlanRow | None, event: PlanEvent, recorded: Recorded) -> PlanRow | None:
-    """Apply one event to the row of its plan."""
+def changes_of(events: Iterable[Recorded]) -> list[Change[PlanRow]]:
+    """Give what events do to the rows of plans."""
+    return [
+        (
+            (recorded.metadata.book, recorded.event.plan),
+            partial(_changed, event=recorded.event, recorded=recorded),
+        )
+        for recorded in events
+        if isinstance(recorded.event, PlanEvent)
+    ]
+
+
+def _changed(row: PlanRow | None, event: PlanEvent, recorded: Recorded) -> PlanRow | None:
     if isinstance(event, PlanCreated):
         return PlanRow(
             book=recorded.metadata.book,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
 
+from ledger.events.stripe import StripeSubscriptionObserved
 from ledger.events.subscription import (
     CancellationScheduled,
     PeriodOpened,
@@ -22,8 +24,10 @@ from ledger.events.subscription import (
 from projections.sightings import is_news, rank_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ledger.events import Recorded
-    from ledger.events.stripe import StripeSubscriptionObserved
+    from projections.base import Change
 
 # How far along a subscription's life each of Stripe's statuses is.
 _RANKS: Final = {
@@ -62,8 +66,23 @@ class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-def changed(row: SubscriptionRow | None, event: SubscriptionEvent, recorded: Recorded) -> SubscriptionRow | None:
-    """Apply one event to the row of our subscription."""
+def changes_of(events: Iterable[Recorded]) -> list[Change[SubscriptionRow]]:
+    """Give what events do to the rows of subscriptions."""
+    changes: list[Change[SubscriptionRow]] = []
+    for recorded in events:
+        event, book = recorded.event, recorded.metadata.book
+        if isinstance(event, SubscriptionEvent):
+            changes.append(((book, event.subscription), partial(_changed, event=event, recorded=recorded)))
+        elif isinstance(event, StripeSubscriptionObserved):
+            changes.append(
+                ((book, event.stripe_subscription), partial(_observed, event=event, recorded=recorded))
+            )
+    return changes
+
+
+def _changed(
+    row: SubscriptionRow | None, event: SubscriptionEvent, recorded: Recorded
+) -> SubscriptionRow | None:
     if isinstance(event, SubscriptionStarted):
         return SubscriptionRow(
             book=recorded.metadata.book,
@@ -87,7 +106,7 @@ def changed(row: SubscriptionRow | None, event: SubscriptionEvent, recorded: Rec
     )
 
 
-def _changes(event: SubscriptionEvent) -> dict[str, Any]:
+def _changes(event: SubscriptionEvent) -> dict[str, Any]:  # noqa: PLR0911 - one return an event
     match event:
         case PeriodOpened():
             return {"period_start": event.starts_at, "period_end": event.ends_at}
@@ -107,7 +126,9 @@ def _changes(event: SubscriptionEvent) -> dict[str, Any]:
             raise AssertionError(event.topic)
 
 
-def observed(row: SubscriptionRow | None, event: StripeSubscriptionObserved, recorded: Recorded) -> SubscriptionRow:
+def _observed(
+    row: SubscriptionRow | None, event: StripeSubscriptionObserved, recorded: Recorded
+) -> SubscriptionRow:
     """Take over what Stripe said of its subscription, if it is news."""
     rank = rank_of(event.status, _RANKS, event)
     if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):

@@ -1,7 +1,7 @@
-"""The follower: one loop that reads the log once for all projections, each applied in a transaction of its own.
+"""The follower: one loop that reads the log once for all projections, each with transactions of its own.
 
-Rows and tracking commit together, so nothing is applied twice or left out. A projection that fails stops where it
-failed and says so in its tracking; the others go on, and it tries again from its tracking. It never skips.
+Rows and tracking commit together, so nothing is applied twice or left out. A projection that fails stops
+where it failed and says so in its tracking; the others go on, and it tries again from its tracking. It never skips.
 """
 
 from __future__ import annotations
@@ -56,19 +56,21 @@ class Step:
 _TRACK: Final = "INSERT INTO daybook.tracking (projection) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
 _POSITIONS: Final = "SELECT projection, position FROM daybook.tracking WHERE projection = ANY(%s)"
 _STOPPED: Final = (
-    "SELECT projection, failed_position, failure FROM daybook.tracking WHERE projection = ANY(%s) ORDER BY projection"
+    "SELECT projection, failed_position, failure FROM daybook.tracking"
+    " WHERE projection = ANY(%s) ORDER BY projection"
 )
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) AS head FROM log.events"
+# The topic stands in the text, because the index on it is partial.
 _SET_ASIDE: Final = (
-    "SELECT topic, originator_id, originator_version, state, book FROM log.events"
-    f" WHERE topic = '{EventSetAside.topic}'"  # noqa: S608 - constant
+    "SELECT topic, originator_id, originator_version, state, book FROM log.events"  # noqa: S608 - constant
+    f" WHERE topic = '{EventSetAside.topic}'"
 )
 
 
 class Follower:
-    """Applies the log to projections, live or, under a suffix to their names, to the shadow schemas of a rebuild."""
+    """Applies the log to projections: live, or with a suffix to their names to the schemas of a rebuild."""
 
-    def __init__(  # noqa: PLR0913 - the last three are for rebuilds and tests
+    def __init__(
         self,
         url: str,
         master_key: bytes,
@@ -116,7 +118,9 @@ class Follower:
                     stop.wait(delay)
                     delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
-    def catch_up(self, through: int | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+    def catch_up(
+        self, through: int | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Apply all there is up to a position (the log's last, if none is given), or raise where one stops.
 
         `progress` is told positions done and in total.
@@ -161,7 +165,7 @@ class Follower:
     def _advance_group(
         self, appliers: list[Applier], after: int, following: int | None, through: int | None
     ) -> Step:
-        """Apply one batch to each of the projections that stand at a position, and read the next one meanwhile."""
+        """Apply a batch to each of the projections that stand at a position, reading the next meanwhile."""
         bounds = [bound for bound in (following, through) if bound is not None]
         batch = self._read(after, min(bounds, default=None))
         if batch is None:
@@ -184,10 +188,14 @@ class Follower:
         if not rows:
             return None
         # After the rows: an event that one of them sets aside is then known to be.
-        return decode_batch(self._log, connection, after, rows, self._set_aside())
+        batch = decode_batch(self._log, connection, after, rows, self._set_aside())
+        for applier in self._appliers.values():
+            if applier.projection.prepare is not None:
+                applier.projection.prepare(batch)
+        return batch
 
     def _set_aside(self) -> frozenset[tuple[str, int]]:
-        """Give book and position of every event set aside: the log itself tells, so all and each rebuild agree."""
+        """Give book and position of every event set aside: the log tells, so that all rebuilds agree."""
         found = set()
         for row in self._connected().execute(_SET_ASIDE, binary=True):
             state = decode_state(bytes(row["state"]))
@@ -203,7 +211,8 @@ class Follower:
         rows = self._connected().execute(_STOPPED, (stopped,)).fetchall()
         raise ProjectionStopped(
             "; ".join(
-                f"{row['projection']} stopped at position {row['failed_position']}: {row['failure']}" for row in rows
+                f"{row['projection']} stopped at position {row['failed_position']}: {row['failure']}"
+                for row in rows
             )
         )
 

@@ -19,9 +19,11 @@ from ledger.events.api_key import (
     ApiKeySuspended,
 )
 from projections import topics
-from projections.base import KeyedTable, Projection
+from projections.base import Change, KeyedTable, Projection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg import Connection
 
     from ledger.events import Recorded
@@ -69,14 +71,19 @@ _TABLE: Final = KeyedTable("keys", KeyRow, ("book", "key"))
 
 def apply(connection: Connection[Any], batch: Batch) -> None:
     """Fold the batch's events into the keys they are of."""
-    _TABLE.fold(
-        connection,
-        [
-            ((recorded.metadata.book, recorded.event.key), partial(_changed, event=recorded.event, recorded=recorded))
-            for recorded in batch.others
-            if isinstance(recorded.event, ApiKeyEvent)
-        ],
-    )
+    _TABLE.fold(connection, changes_of(batch.others))
+
+
+def changes_of(events: Iterable[Recorded]) -> list[Change[KeyRow]]:
+    """Give what events do to the rows of keys."""
+    return [
+        (
+            (recorded.metadata.book, recorded.event.key),
+            partial(_changed, event=recorded.event, recorded=recorded),
+        )
+        for recorded in events
+        if isinstance(recorded.event, ApiKeyEvent)
+    ]
 
 
 def _changed(row: KeyRow | None, event: ApiKeyEvent, recorded: Recorded) -> KeyRow | None:

@@ -1,7 +1,7 @@
 """One plain sentence an event, for a support agent to read out.
 
-A sentence is made of the event alone, so that it is the same in every rebuild, and holds no personal data and no
-free text that somebody typed, so that forgetting a person leaves it as it is.
+A sentence is made of the event alone, so that it is the same in every rebuild, and holds no personal data and
+no free text that somebody typed, so that forgetting a person leaves it as it is.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ AnyAccountEvent: TypeAlias = (
 )
 
 
-def sentence(event: AnyAccountEvent) -> str:
+def sentence(event: AnyAccountEvent) -> str:  # noqa: PLR0911 - one return a stream
     """Say what happened."""
     if isinstance(event, AccountEvent):
         return _of_account(event)
@@ -97,7 +97,9 @@ def usage_sentence(meter: str, quantity: str, events: int, since: datetime, unti
 def _of_account(event: AccountEvent) -> str:
     match event:
         case AccountRegistered():
-            billed = "with its currency still open" if event.currency is None else f"billed in {event.currency}"
+            billed = (
+                "with its currency still open" if event.currency is None else f"billed in {event.currency}"
+            )
             origin = "" if event.origin is None else f", for the outside customer {event.origin}"
             return f"Signed up, {billed}, in time zone {event.time_zone}{origin}."
         case AccountRenamed():
@@ -115,7 +117,9 @@ def _of_key(event: ApiKeyEvent) -> str:
             until = "" if event.expires_at is None else f", valid until {_instant(event.expires_at)}"
             return f"Got API key {event.key} ending in {event.hint} for {', '.join(event.scopes)}{until}."
         case ApiKeyRotated():
-            return f"Got a new secret ending in {event.hint} for API key {event.key}; the old one stopped working."
+            return (
+                f"API key {event.key} got a new secret ending in {event.hint}; the old one stopped working."
+            )
         case ApiKeySuspended():
             return f"API key {event.key} was suspended."
         case ApiKeyResumed():
@@ -138,7 +142,9 @@ def _of_subscription(event: SubscriptionEvent) -> str:  # noqa: PLR0911 - one se
             change = f"from plan {event.from_plan} to {event.to_plan}"
             return f"Moved {change} at {_instant(event.effective_at)} ({event.subscription})."
         case PlanChangeScheduled():
-            return f"Will move to plan {event.to_plan} at {_instant(event.effective_at)} ({event.subscription})."
+            return (
+                f"Will move to plan {event.to_plan} at {_instant(event.effective_at)} ({event.subscription})."
+            )
         case ProrationAdded():
             span = f"{_instant(event.service_from)} to {_instant(event.service_to)}"
             kind = "credit" if event.amount < 0 else "charge"
@@ -188,12 +194,16 @@ def _of_stripe(event: StripeObserved) -> str:
             return f"Stripe's customer {event.customer} is billed as this account."
         case StripeCustomerObserved():
             gone = " It was deleted there." if event.deleted else ""
-            return f"Stripe told us about customer {event.customer} as of {_instant(event.observed_at)}.{gone}"
+            return (
+                f"Stripe told us about customer {event.customer} as of {_instant(event.observed_at)}.{gone}"
+            )
         case StripeSubscriptionObserved():
             known = f"was {event.status.replace('_', ' ')} as of {_instant(event.observed_at)}"
             return f"Stripe's subscription {event.stripe_subscription} {known}."
         case StripeInvoiceObserved():
-            paid = f"{_money(event.amount_paid, event.currency)} of {_money(event.total, event.currency)} paid"
+            paid = (
+                f"{_money(event.amount_paid, event.currency)} of {_money(event.total, event.currency)} paid"
+            )
             known = f"was {event.status}, {paid}, as of {_instant(event.observed_at)}"
             return f"Stripe's invoice {event.number or event.stripe_invoice} {known}."
     raise AssertionError(event)

@@ -1,7 +1,7 @@
 """The projection of timelines: each account's life, one row an event, with its usage folded into runs.
 
-`entries` hold the JSON that is served, ready made. Runs are of one account, meter and hour and of at most 1,000
-events in log order; `run_positions` tells which events a run is made of.
+`entries` hold the JSON that is served, ready made. Runs are of one account, meter and hour and of at most
+1,000 events in log order; `run_positions` tells which events a run is made of.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from projections import topics
 from projections.base import Projection
 from projections.sentences import sentence
 from projections.timeline_queries import QUERIES
-from projections.timeline_runs import apply_usage
+from projections.timeline_runs import apply_usage, prepare_usage
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from projections.batch import Batch
     from projections.sentences import AnyAccountEvent
 
+_NAME: Final = "timeline"
 _ENTRIES: Final = (
     topics.ACCOUNTS
     | topics.KEYS
@@ -70,6 +71,11 @@ class _Body(msgspec.Struct):
 _encode: Final = msgspec.json.Encoder().encode
 
 
+def prepare(batch: Batch) -> None:
+    """Group the batch's usage while the batch before it is being written."""
+    batch.prepared[_NAME] = prepare_usage(batch.usage)
+
+
 def apply(connection: Connection[Any], batch: Batch) -> None:
     """Write an entry for each account an event concerns, and fold usage into runs."""
     entries = [
@@ -81,7 +87,7 @@ def apply(connection: Connection[Any], batch: Batch) -> None:
     if entries:
         _insert_entries(connection, entries)
     if batch.usage:
-        apply_usage(connection, batch.usage)
+        apply_usage(connection, batch.prepared.get(_NAME) or prepare_usage(batch.usage))
 
 
 def concerned(recorded: Recorded) -> list[str]:
@@ -92,7 +98,7 @@ def concerned(recorded: Recorded) -> list[str]:
     if event.topic in topics.JOURNAL:
         accounts = {posting.account for posting in event.postings} | {event.account}
         return sorted(account for account in accounts if account is not None)
-    return [event.account]
+    return [] if event.account is None else [event.account]
 
 
 def _insert_entries(connection: Connection[Any], entries: list[tuple[str, Recorded]]) -> None:
@@ -129,10 +135,11 @@ def _body(recorded: Recorded) -> str:
 
 
 PROJECTION: Final = Projection(
-    name="timeline",
+    name=_NAME,
     handled=_HANDLED,
     ignored=_IGNORED,
     tables=("entries", "runs", "run_positions"),
     queries=QUERIES,
     apply=apply,
+    prepare=prepare,
 )

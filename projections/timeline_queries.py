@@ -43,20 +43,24 @@ SELECT * FROM (
 ) AS life
 ORDER BY position {order} LIMIT %(limit)s
 """
+_RUN_EVENTS: Final = (
+    " CROSS JOIN LATERAL (SELECT first_position AS position UNION ALL SELECT unnest(positions)"
+    " FROM timeline.run_positions AS later"
+    " WHERE later.book = runs.book AND later.run = first_position) AS event"
+)
 QUERIES: Final = {
     "page_oldest": _PAGE.format(beyond=">", order="ASC"),
     "page_newest": _PAGE.format(beyond="<", order="DESC"),
     "expand": (
-        "SELECT position FROM timeline.runs JOIN timeline.run_positions USING (book)"
-        " CROSS JOIN LATERAL unnest(positions) AS position"
-        " WHERE run = first_position AND account = %(account)s AND first_position = %(run)s"
+        "SELECT position FROM timeline.runs"  # noqa: S608 - constant
+        f"{_RUN_EVENTS}"
+        " WHERE account = %(account)s AND first_position = %(run)s"
         " AND position > %(after)s AND position <= %(through)s"
         " ORDER BY position LIMIT %(limit)s"
     ),
     "positions": (
         "SELECT position FROM timeline.entries"
         " WHERE account = %(account)s AND position <= %(position)s"
-        " AND (%(known_at)s::timestamptz IS NULL OR booked_at <= %(known_at)s)"
         " ORDER BY position"
     ),
     # A run counts whole when it ends before the cut; the few that straddle it are looked into.
@@ -67,9 +71,9 @@ QUERIES: Final = {
         " GROUP BY meter"
     ),
     "usage_straddling": (
-        "SELECT position FROM timeline.runs JOIN timeline.run_positions USING (book)"
-        " CROSS JOIN LATERAL unnest(positions) AS position"
-        " WHERE run = first_position AND account = %(account)s AND first_position <= %(position)s"
+        "SELECT position FROM timeline.runs"  # noqa: S608 - constant
+        f"{_RUN_EVENTS}"
+        " WHERE account = %(account)s AND first_position <= %(position)s"
         " AND position <= %(position)s"
         " AND (%(known_at)s::timestamptz IS NULL OR first_booked_at <= %(known_at)s)"
         " AND (last_position > %(position)s"
@@ -88,7 +92,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class _Run(msgspec.Struct):
-    """A run as it is served; its times are those of its first event, `until` is when its last one occurred."""
+    """A run as it is served: its first times, who made its first event and why, and what it adds up to."""
 
     position: int
     type: str
@@ -105,7 +109,7 @@ class _Run(msgspec.Struct):
     last_position: int
 
 
-def page(  # noqa: PLR0913 - what a page is asked for by
+def page(
     connection: Connection[Any],
     account: str,
     after: int | None = None,
@@ -116,7 +120,7 @@ def page(  # noqa: PLR0913 - what a page is asked for by
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Page:
-    """Give a page of an account's timeline beyond a position; the time range is of `occurred_at`, [since, until)."""
+    """Give a page of a timeline beyond a position; the time range is of `occurred_at`, [since, until)."""
     parameters = {
         "account": account,
         "after": after if after is not None else (_LAST if newest_first else 0),
@@ -158,7 +162,7 @@ def _served(row: dict[str, Any]) -> str:
     return _encode(run).decode()
 
 
-def expand(  # noqa: PLR0913 - what a part of a run is asked for by
+def expand(
     connection: Connection[Any],
     account: str,
     run: int,
@@ -167,7 +171,7 @@ def expand(  # noqa: PLR0913 - what a part of a run is asked for by
     *,
     through: int | None = None,
 ) -> list[int]:
-    """Give the positions of a run's events after a position, and up to another; none when it is another account's."""
+    """Give the positions of a run's events after a position and up to another; none of another account's."""
     parameters = {
         "account": account,
         "run": run,
@@ -186,7 +190,7 @@ def cut(at: int | datetime) -> dict[str, Any]:
 
 
 def positions(connection: Connection[Any], account: str, at: int | datetime) -> list[int]:
-    """Give the positions of the account's events other than usage, up to a cut."""
+    """Give the positions of the account's events but usage, up to a position; an instant cuts none off."""
     rows = connection.execute(QUERIES["positions"], {"account": account, **cut(at)})
     return [row["position"] for row in rows]
 

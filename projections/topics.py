@@ -1,15 +1,27 @@
-"""The topics by what they are about: a projection must put each of them with what it handles or what it ignores.
+"""The topics by what they are about: a projection puts each with what it handles or with what it ignores.
 
-Groups are written out, never derived from the registry: a new topic belongs to none of them, so every projection
-refuses to be imported until somebody has decided for it.
+Groups are written out, never derived from the registry: a new topic belongs to none of them, so every
+projection refuses to be imported until somebody has decided for it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ledger.events import account, api_key, book, invoice, journal, log, payment, plan, principal, stripe
-from ledger.events import subscription, usage
+from ledger.events import (
+    account,
+    api_key,
+    book,
+    invoice,
+    journal,
+    log,
+    payment,
+    plan,
+    principal,
+    stripe,
+    subscription,
+    usage,
+)
 
 if TYPE_CHECKING:
     from ledger.events import Event

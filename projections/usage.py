@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from projections import topics
-from projections.arrays import exact_decimals, plain_array, text_array
+from projections.arrays import array, exact_decimals, quoted
 from projections.base import Projection
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class _Total(msgspec.Struct):
     events: int
 
 
-
 _ADD: Final = """
 INSERT INTO totals (book, account, meter, day, quantity, events)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::date[], %s::numeric[], %s::bigint[])
@@ -67,12 +66,12 @@ def apply(connection: Connection[Any], batch: Batch) -> None:
     connection.execute(
         _ADD,
         (
-            plain_array([book for book, _, _, _ in days]),
-            text_array([account for _, account, _, _ in days]),
-            text_array([meter for _, _, meter, _ in days]),
-            plain_array([day for _, _, _, day in days]),
-            plain_array([totals[key].quantity for key in days]),
-            plain_array([totals[key].events for key in days]),
+            array([book for book, _, _, _ in days]),
+            array([quoted(account) for _, account, _, _ in days]),
+            array([quoted(meter) for _, _, meter, _ in days]),
+            array([day for _, _, _, day in days]),
+            array([str(totals[key].quantity) for key in days]),
+            array([str(totals[key].events) for key in days]),
         ),
     )
 
@@ -107,7 +106,7 @@ QUERIES: Final = {
 }
 
 
-def by_day(  # noqa: PLR0913 - what a page of days is asked for by
+def by_day(
     connection: Connection[Any],
     account: str,
     *,

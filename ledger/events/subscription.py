@@ -58,7 +58,7 @@ class BillingAnchor:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanChanged(_OfSubscription):
-    """The subscription moved to another plan; with another interval, its calendar starts anew at the anchor."""
+    """The subscription moved to another plan; with an anchor, its calendar starts anew by another interval."""
 
     topic: ClassVar[str] = "subscription.plan_changed"
 

@@ -116,5 +116,8 @@ def evolve_payment(_state: PaymentReceived | None, event: PaymentReceived) -> Pa
     return event
 
 
-def _digest(sighting: Event) -> str:
-    return hashlib.sha256(_encode(sighting)).hexdigest()
+def _digest(
+    sighting: StripeCustomerObserved | StripeSubscriptionObserved | StripeInvoiceObserved,
+) -> str:
+    """Tell sightings of one instant apart by what Stripe said, which is the same in every book."""
+    return hashlib.sha256(_encode(replace(sighting, account=""))).hexdigest()

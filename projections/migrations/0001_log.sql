@@ -97,7 +97,9 @@ BEGIN
     END IF;
     IF EXISTS (
         SELECT FROM jsonb_array_elements(postings) AS p
-        WHERE p->>'side' NOT IN ('debit', 'credit') OR (p->>'amount')::numeric < 0
+        -- What is absent is null, and neither holds nor fails: so what must hold is asked for.
+        WHERE (p->>'side' IN ('debit', 'credit') AND (p->>'amount')::numeric >= 0 AND p->>'currency' <> '')
+            IS NOT TRUE
     ) THEN
         RAISE EXCEPTION 'a posting is a debit or a credit of at least zero' USING ERRCODE = 'check_violation';
     END IF;

@@ -90,3 +90,5 @@ $$;
 REVOKE ALL ON FUNCTION daybook.find_webhook_endpoint(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION daybook.find_webhook_endpoint(text) TO daybook_app;
 GRANT INSERT ON daybook.webhook_endpoints TO daybook_app;
+-- So that /readyz can say whether a migration is missing; the runner made the table before this one.
+GRANT SELECT ON daybook.migrations TO daybook_app;

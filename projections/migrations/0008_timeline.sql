@@ -20,7 +20,6 @@ CREATE TABLE runs (
     account text COLLATE "C" NOT NULL,
     meter text COLLATE "C" NOT NULL,
     hour timestamptz NOT NULL,
-    chunk integer NOT NULL,
     first_position bigint NOT NULL,
     last_position bigint NOT NULL,
     events integer NOT NULL,
@@ -33,8 +32,8 @@ CREATE TABLE runs (
     actor text NOT NULL,
     cause text NOT NULL,
     PRIMARY KEY (book, account, first_position)
-) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX runs_hour ON runs (book, account, meter, hour, chunk);
+) WITH (fillfactor = 85);
+CREATE INDEX runs_hour ON runs (book, account, meter, hour);
 
 -- Which events a run is made of. A row holds those of one block of 16,384 positions: few rows when a run fills
 -- quickly, small ones when it does not.

@@ -106,6 +106,7 @@ def test_the_settings_accept_what_each_service_is_given() -> None:
     assert serve.master_key == bytes(32)
     assert serve.current_pepper_version() == 1
     assert project.follower_url
+    assert project.app_url
     assert project.master_key == bytes(32)
 
 

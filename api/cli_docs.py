@@ -1,0 +1,102 @@
+"""The subcommand `docs`: writes the pages of documentation that are made from the code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from api.cli_support import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+def _events_page() -> str:
+    from ledger.catalogue import event_catalogue_markdown
+
+    return event_catalogue_markdown()
+
+
+def _cli_page() -> str:
+    from api.cli import daybook
+
+    return "".join(_cli_lines(daybook))
+
+
+# What each page is called, and what writes it.
+_PAGES: Final[Mapping[str, Callable[[], str]]] = {"events": _events_page, "cli": _cli_page}
+
+
+@click.command()
+@click.argument("pages", nargs=-1, type=click.Choice(sorted(_PAGES)))
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit status 1 when a page is not what the code says."
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("docs"),
+    show_default=True,
+    help="Where the pages are.",
+)
+def docs(pages: tuple[str, ...], folder: Path, *, check: bool) -> None:
+    """Write the PAGES of documentation that are made from the code, all of them by default."""
+    stale = [name for name in pages or sorted(_PAGES) if not _is_current(folder, name)]
+    if check:
+        for name in stale:
+            say(f"{folder / name}.md is not what the code says; run `daybook docs {name}`.")
+        sys.exit(1 if stale else 0)
+    for name in stale:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(_PAGES[name](), encoding="utf-8")
+        say(f"{folder / name}.md written.")
+
+
+def _is_current(folder: Path, name: str) -> bool:
+    path = folder / f"{name}.md"
+    return path.exists() and path.read_text(encoding="utf-8") == _PAGES[name]()
+
+
+def _cli_lines(group: click.Group) -> Iterator[str]:
+    """Write the command line's page: every subcommand with its options, then every setting."""
+    from ledger.settings import VARIABLES
+
+    yield "# The command line\n\nWritten from the code by `daybook docs cli`.\n\n"
+    yield "What goes wrong is one line on standard error and exit status 1; a wrong option is status 2.\n"
+    yield "Results go to standard output, progress to standard error.\n"
+    for name in group.list_commands(click.Context(group)):
+        command = group.commands[name]
+        yield f"\n## daybook {name}\n\n{_prose(command.help)}\n\n```\n{_usage(command, name)}\n```\n"
+        options = [parameter for parameter in command.params if _is_shown(parameter)]
+        if options:
+            yield "\n| option | |\n|---|---|\n"
+            yield from (_option_row(option) for option in options)
+    yield "\n## Settings\n\nAll from the environment.\n\n| variable | what for |\n|---|---|\n"
+    for variable, meaning in VARIABLES.items():
+        yield f"| `{variable}` | {meaning} |\n"
+
+
+def _prose(text: str | None) -> str:
+    paragraphs = (text or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _usage(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=f"daybook {name}")
+    return f"daybook {name} {' '.join(command.collect_usage_pieces(context))}"
+
+
+def _is_shown(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and not parameter.hidden
+
+
+def _option_row(parameter: click.Parameter) -> str:
+    assert isinstance(parameter, click.Option), "arguments are in the usage line"
+    names = " / ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    shown = (
+        f" (default {parameter.default})" if parameter.show_default and parameter.default is not None else ""
+    )
+    return f"| {names} | {' '.join((parameter.help or '').split())}{shown} |\n"

@@ -1,0 +1,246 @@
+"""The edge: what a request is given, how its operation is declared, and how its answer is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from flask import Response
+from marshmallow import ValidationError
+
+from api.idempotency import Replay, Slot, StoredAnswer
+from commands.context import Context, Done
+from ledger.errors import Forbidden, Invalid, NotFound, Unavailable
+from ledger.events import Actor
+from ledger.values import instant_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from uuid import UUID
+
+    from marshmallow import Schema
+    from psycopg import Connection
+    from psycopg.rows import DictRow
+
+    from commands.keys import CheckedKey
+    from ledger.settings import Settings
+    from ledger.store import Log
+
+R = TypeVar("R")
+
+_WAIT_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.005
+_encode: Final = msgspec.json.Encoder(decimal_format="string").encode
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What every request shares: the log, the settings, the clock and where randomness comes from."""
+
+    log: Log
+    settings: Settings
+    clock: Callable[[], datetime]
+    random_bytes: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation of the API, as it is routed, guarded and documented."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    tag: str
+    handler: Callable[..., Response]
+    scope: str | None = None
+    book_wide: bool = True
+    body: type[Schema] | None = None
+    query: type[Schema] | None = None
+    answer: type[Schema] | None = None
+    status: int = 200
+    description: str = ""
+    content: tuple[str, ...] = ("application/json",)
+    refusals: tuple[int, ...] = ()
+
+
+OPERATIONS: Final[list[Operation]] = []
+
+
+def operation(method: str, path: str, **details: Any) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Declare a handler as an operation: nothing is served that is not declared, nothing declared is not documented."""
+
+    def declare(handler: Callable[..., Response]) -> Callable[..., Response]:
+        summary = (handler.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        OPERATIONS.append(
+            Operation(
+                method=method,
+                path=path,
+                name=handler.__name__,
+                summary=summary,
+                tag=details.pop("tag", handler.__module__.rpartition(".")[2]),
+                handler=handler,
+                **details,
+            )
+        )
+        return handler
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authenticated request: whose key, with what body and query, at what time."""
+
+    edge: Edge
+    checked: CheckedKey
+    now: datetime
+    cause: str
+    body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
+    slot: Slot | None = None
+    if_match: int | None = None
+
+    @property
+    def log(self) -> Log:
+        """The log."""
+        return self.edge.log
+
+    @property
+    def book(self) -> UUID:
+        """The key's book."""
+        return self.checked.book
+
+    @property
+    def own_account(self) -> str | None:
+        """The account an account's key belongs to; none for an operator's key, which sees the whole book."""
+        owner = self.checked.key.owner
+        return owner if owner.startswith("acc_") else None
+
+    def require_account(self, account: str | None) -> str:
+        """Give the account, or refuse as if it were not there: an account's key sees its own only."""
+        if account is None or self.own_account not in (None, account):
+            message = "there is no such account"
+            raise NotFound(message)
+        return account
+
+    def require_scope(self, scope: str) -> None:
+        """Refuse a key that lacks a scope."""
+        if scope not in self.checked.scopes:
+            message = f"this needs a key with the scope {scope}"
+            raise Forbidden(message)
+
+    def context(self) -> Context:
+        """Give what commands are given."""
+        kind = "account" if self.own_account else "operator"
+        actor = Actor(principal=self.checked.key.owner, kind=kind, key=self.checked.key.key)
+        edge = self.edge
+        return Context(edge.log, edge.settings, self.book, actor, self.cause, self.now, edge.random_bytes)
+
+    def write(
+        self, command: Callable[[Context], Done[R]], view: Callable[[R], Any], status: int = 200
+    ) -> Response:
+        """Run a command and answer with a view of its result; with an idempotency key the answer commits with it."""
+        context = self.context()
+        if self.slot is not None:
+            slot = self.slot
+            context = replace(
+                context, extra_for=lambda result: StoredAnswer(slot, status, _encode(view(result)))
+            )
+        done = command(context)
+        return answer(view(done.result), status, done.position)
+
+    def reading(self) -> AbstractContextManager[Connection[DictRow]]:
+        """Lend a connection bound to the key's book."""
+        return self.log.reading(self.book)
+
+    def wait_for(self, connection: Connection[Any], *projections: str) -> None:
+        """Wait until projections have read as far as the caller asks with `at_least`."""
+        wanted = self.query.get("at_least")
+        if wanted is None:
+            return
+        if wanted > self.log.head():
+            message = "at_least: there is no such position yet"
+            raise Invalid(message, {"at_least": ["there is no such position yet"]})
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while _position_of(connection, projections) < wanted:
+            if time.monotonic() > deadline:
+                message = f"the projections have not reached position {wanted} yet"
+                raise Unavailable(message)
+            time.sleep(_POLL_SECONDS)
+
+
+def _position_of(connection: Connection[Any], projections: Sequence[str]) -> int:
+    row = connection.execute(
+        "SELECT count(*) AS known, coalesce(min(position), 0) AS position FROM daybook.tracking"
+        " WHERE projection = ANY(%s)",
+        (list(projections),),
+    ).fetchone()
+    return row["position"] if row is not None and row["known"] == len(projections) else 0
+
+
+def answer(body: Any, status: int = 200, position: int | None = None) -> Response:
+    """Answer with JSON, and with the position a write reached."""
+    response = Response(_encode(body), status, content_type="application/json")
+    if position is not None:
+        response.headers["Daybook-Position"] = str(position)
+    return response
+
+
+def replayed(replay: Replay) -> Response:
+    """Answer again what was answered before."""
+    stored = replay.answer
+    response = Response(stored.body, stored.status, content_type="application/json")
+    if stored.position is not None:
+        response.headers["Daybook-Position"] = str(stored.position)
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@cache
+def schema_of(kind: type[Schema]) -> Schema:
+    """Make a schema once: making it costs more than a small request's validation."""
+    return kind()
+
+
+def validated(schema: Schema, data: Any) -> dict[str, Any]:
+    """Load data with a schema, or refuse it with every field's path."""
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        reasons = dict(_flat(error.normalized_messages(), ""))
+        first = next(iter(reasons.items()), ("", ["is not valid"]))
+        message = f"{first[0]}: {first[1][0]}"
+        raise Invalid(message, reasons) from None
+    return loaded
+
+
+def _flat(messages: Any, path: str) -> Iterator[tuple[str, list[str]]]:
+    if isinstance(messages, dict):
+        for name, below in messages.items():
+            part = "body" if name == "_schema" else str(name)
+            yield from _flat(below, f"{path}.{part}" if path else part)
+    else:
+        yield path, [str(message) for message in messages]
+
+
+def page(rows: list[Any], limit: int, cursor: Callable[[Any], Any]) -> tuple[list[Any], str | None]:
+    """Cut the row that was read to see whether there is more, and give the next page's cursor."""
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], str(cursor(rows[limit - 1]))
+
+
+def money(amount: int, currency: str) -> dict[str, Any]:
+    """Write an amount of minor units."""
+    return {"amount": amount, "currency": currency}
+
+
+def instant(value: datetime | None) -> str | None:
+    """Write an instant."""
+    return None if value is None else instant_text(value)

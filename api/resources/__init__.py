@@ -1,0 +1,26 @@
+"""The API's operations: one module a resource."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+MODULES: Final = (
+    "accounts",
+    "keys",
+    "principals",
+    "usage",
+    "timeline",
+    "plans",
+    "subscriptions",
+    "invoices",
+    "events",
+    "webhooks",
+    "service",
+)
+
+
+def load() -> None:
+    """Import every resource, which declares its operations."""
+    for name in MODULES:
+        import_module(f"api.resources.{name}")

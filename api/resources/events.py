@@ -1,0 +1,50 @@
+"""Events: one of the log, as it is stored, for those who trace a figure to its source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from api.edge import Call, answer, instant, operation
+from ledger.errors import NotFound
+from schemas import responses
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from ledger.events import Recorded
+
+_MAX_POSITION = (1 << 63) - 1
+
+
+@operation("GET", "/v1/events/{position}", scope="read", answer=responses.EventView)
+def get_event(call: Call, position: str) -> Response:
+    """Show the event at a position of the log."""
+    found: list[Recorded] = []
+    if position.isascii() and position.isdecimal() and int(position[:20]) <= _MAX_POSITION:
+        found = call.log.at_positions(call.book, [int(position[:20])])
+    if not found:
+        message = "there is no event at this position"
+        raise NotFound(message)
+    return answer(event_view(found[0]))
+
+
+def event_view(recorded: Recorded) -> dict[str, Any]:
+    """Show an event; what is kept only to check a secret is left out."""
+    data = msgspec.to_builtins(recorded.event)
+    data.pop("secret_hash", None)
+    metadata = recorded.metadata
+    return {
+        "position": recorded.position,
+        "type": recorded.event.topic,
+        "version": recorded.event.version,
+        "stream": str(recorded.stream),
+        "stream_version": recorded.stream_version,
+        "occurred_at": instant(metadata.occurred_at),
+        "booked_at": instant(metadata.booked_at),
+        "recorded_at": instant(recorded.recorded_at),
+        "actor": msgspec.to_builtins(metadata.actor),
+        "cause": metadata.cause,
+        "data": data,
+    }

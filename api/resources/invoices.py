@@ -1,0 +1,81 @@
+"""Invoices: look at, pay, void."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.edge import Call, answer, operation, page
+from api.resources.views import invoice_row_view, invoice_view, paid_view
+from commands.invoicing import pay_invoice, void_invoice
+from commands.streams import account_stream, stream_or_not_found
+from ledger.streams import account as accounts
+from ledger.streams import invoice as invoices
+from ledger.streams.base import fold
+from projections import billing
+from schemas import requests, responses
+
+if TYPE_CHECKING:
+    from flask import Response
+
+
+@operation(
+    "GET",
+    "/v1/accounts/{account}/invoices",
+    scope="read",
+    book_wide=False,
+    query=requests.PositionPaged,
+    answer=responses.page_of(responses.InvoiceSummaryView),
+)
+def list_invoices(call: Call, account: str) -> Response:
+    """List an account's invoices, newest first, ours and Stripe's."""
+    call.require_account(account)
+    limit = call.query["limit"]
+    with call.reading() as connection:
+        call.wait_for(connection, "billing")
+        rows = billing.invoices_of(connection, account, call.query.get("after"), limit + 1)
+    if not rows:
+        accounts.require(fold(accounts.evolve, call.log.load(call.book, account_stream(account))).state)
+    rows, following = page(rows, limit, lambda row: row["created_position"])
+    return answer({"data": [invoice_row_view(row) for row in rows], "next": following})
+
+
+@operation("GET", "/v1/invoices/{invoice}", scope="read", book_wide=False, answer=responses.InvoiceView)
+def get_invoice(call: Call, invoice: str) -> Response:
+    """Show an invoice whole, as the log has it now."""
+    stream = fold(invoices.evolve, call.log.load(call.book, stream_or_not_found("inv", invoice)))
+    call.require_account(invoices.require(stream.state).draft.account)
+    return answer(invoice_view(stream))
+
+
+@operation(
+    "POST",
+    "/v1/invoices/{invoice}/payments",
+    scope="write",
+    body=requests.NewPayment,
+    answer=responses.PaidView,
+    status=201,
+)
+def pay(call: Call, invoice: str) -> Response:
+    """Record a payment and apply it to an invoice."""
+    body = call.body
+    return call.write(
+        lambda context: pay_invoice(
+            context,
+            invoice,
+            body["amount"],
+            body["currency"],
+            body["method"],
+            body["reference"],
+            body["received_at"],
+        ),
+        paid_view,
+        201,
+    )
+
+
+@operation(
+    "POST", "/v1/invoices/{invoice}/void", scope="write", body=requests.Reason, answer=responses.InvoiceView
+)
+def void(call: Call, invoice: str) -> Response:
+    """Take an unpaid invoice back whole."""
+    return call.write(lambda context: void_invoice(context, invoice, call.body["reason"]), invoice_view)

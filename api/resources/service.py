@@ -1,0 +1,64 @@
+"""The service about itself: whether it is up and ready, its metrics, its documentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from flask import Response, current_app
+
+from api.edge import Edge, answer, operation
+from api.errors import problem
+from api.openapi import document, readable
+from ledger.errors import Unavailable
+from projections.migrate import read_migrations
+
+if TYPE_CHECKING:
+    from api.metrics import Metrics
+
+
+@operation("GET", "/healthz", refusals=())
+def healthz(edge: Edge) -> Response:  # noqa: ARG001 - the process answers, and that is the answer
+    """Say that the process is up."""
+    return answer({"status": "ok"})
+
+
+@operation("GET", "/readyz", refusals=(503,))
+def readyz(edge: Edge) -> Response:
+    """Say whether requests can be carried out: database, migrations, projections."""
+    try:
+        with edge.log.connection() as connection:
+            newest = connection.execute("SELECT max(number) AS number FROM daybook.migrations").fetchone()
+            stopped = connection.execute(
+                "SELECT projection, failed_position FROM daybook.tracking WHERE failure IS NOT NULL"
+            ).fetchall()
+    except (Unavailable, psycopg.Error):
+        return problem(503, "unavailable", "the database is out of reach, or has not been migrated")
+    wanted = read_migrations()[-1].number
+    if newest is None or newest["number"] is None or newest["number"] < wanted:
+        return problem(503, "migrations_missing", "run `daybook migrate`")
+    if stopped:
+        names = ", ".join(f"{row['projection']} at {row['failed_position']}" for row in stopped)
+        return problem(503, "projection_stopped", f"stopped: {names}")
+    return answer({"status": "ready"})
+
+
+@operation("GET", "/metrics", refusals=(503,))
+def metrics(edge: Edge) -> Response:
+    """Give this process's figures, as Prometheus reads them."""
+    figures: Metrics = current_app.extensions["daybook"]["metrics"]
+    with edge.log.connection() as connection:
+        figures.read_log(connection, edge.log.head())
+    return Response(figures.text(), 200, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@operation("GET", "/openapi.json", refusals=())
+def openapi(edge: Edge) -> Response:  # noqa: ARG001 - the same for every installation
+    """Give the OpenAPI description of this API."""
+    return answer(document())
+
+
+@operation("GET", "/docs", refusals=())
+def docs(edge: Edge) -> Response:  # noqa: ARG001 - the same for every installation
+    """Show the reference as a page."""
+    return Response(readable(), 200, content_type="text/html; charset=utf-8")

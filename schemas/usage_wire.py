@@ -1,0 +1,207 @@
+"""Usage on the wire: CloudEvents 1.0 in JSON, read with msgspec, each event for itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from datetime import datetime
+
+import msgspec
+
+from ledger.errors import Invalid, PayloadRefused, TooLarge
+from ledger.identifiers import MalformedId, stream_of
+from ledger.values import (
+    MAX_IDENTITY_CHARACTERS,
+    MAX_METER_CHARACTERS,
+    MAX_PROPERTIES,
+    MAX_PROPERTY_KEY_CHARACTERS,
+    MAX_PROPERTY_VALUE_CHARACTERS,
+    checked_quantity,
+    checked_time,
+    text_problem,
+)
+
+SINGLE: Final = "application/cloudevents+json"
+BATCH: Final = "application/cloudevents-batch+json"
+ENVELOPE: Final = "application/json"
+CONTENT_TYPES: Final = (SINGLE, BATCH, ENVELOPE)
+MAX_BATCH: Final = 10_000
+_MAX_NUMBER: Final = Decimal(10) ** 18
+
+Errors = dict[str, list[str]]
+
+
+class CloudEvent(msgspec.Struct, frozen=True):
+    """A usage event as it is published; attributes that Daybook does not know are passed over."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    data: dict[str, Any]
+    book: str | None = None
+
+
+class WellFormed(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage event within the value domain."""
+
+    event_id: str
+    source: str
+    meter: str
+    account: str
+    quantity: Decimal
+    occurred_at: datetime
+    properties: dict[str, Any]
+    book: str | None
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A usage event that is not, and why, by field."""
+
+    event_id: str | None
+    errors: Errors
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
+
+
+_event: Final = msgspec.json.Decoder(CloudEvent, float_hook=Decimal)
+_batch: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_envelope: Final = msgspec.json.Decoder(_Envelope)
+_lax: Final = msgspec.json.Decoder()
+
+
+def read_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
+    """Split a request body into its events' texts; only what cannot be split is refused whole."""
+    try:
+        if content_type == SINGLE:
+            _lax.decode(body)
+            events: list[bytes | msgspec.Raw] = [body]
+        elif content_type == BATCH:
+            events = list(_batch.decode(body))
+        else:
+            events = list(_envelope.decode(body).events)
+    except msgspec.ValidationError as error:
+        message = f"body: {error}"
+        raise Invalid(message, {"body": [str(error)]}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        message = "the body is not well-formed JSON in UTF-8"
+        raise PayloadRefused(message) from None
+    if len(events) > MAX_BATCH:
+        message = f"a batch has at most {MAX_BATCH} events"
+        raise TooLarge(message)
+    return events
+
+
+def read_event(raw: bytes | msgspec.Raw) -> WellFormed | Malformed:
+    """Read one event, or say what is wrong with it."""
+    try:
+        event = _event.decode(raw)
+    except msgspec.ValidationError as error:
+        return Malformed(_id_of(raw), _explained(str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Malformed(None, {"event": ["is not well-formed JSON in UTF-8"]})
+    errors: Errors = {}
+    if event.specversion != "1.0":
+        errors["specversion"] = ["must be 1.0"]
+    for field, text, limit in (
+        ("id", event.id, MAX_IDENTITY_CHARACTERS),
+        ("source", event.source, MAX_IDENTITY_CHARACTERS),
+        ("type", event.type, MAX_METER_CHARACTERS),
+    ):
+        problem = text_problem(text, limit)
+        if problem is not None:
+            errors[field] = [problem]
+    account = _account(event.subject, errors)
+    occurred_at = _time(event.time, errors)
+    quantity = _quantity(event.data, errors)
+    properties = _properties(event.data, errors)
+    if errors:
+        return Malformed(event.id if "id" not in errors else None, errors)
+    return WellFormed(
+        event_id=event.id,
+        source=event.source,
+        meter=event.type,
+        account=account,
+        quantity=quantity,
+        occurred_at=occurred_at,
+        properties=properties,
+        book=event.book,
+    )
+
+
+def _account(subject: str, errors: Errors) -> str:
+    try:
+        stream_of("acc", subject)
+    except MalformedId as error:
+        errors["subject"] = [str(error)]
+    return subject
+
+
+def _time(time: datetime, errors: Errors) -> datetime:
+    try:
+        return checked_time(time, "time")
+    except Invalid as error:
+        errors.update(error.errors)
+        return time
+
+
+def _quantity(data: dict[str, Any], errors: Errors) -> Decimal:
+    value = data.get("quantity")
+    if value is None:
+        errors["data.quantity"] = ["is required"]
+    elif isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        errors["data.quantity"] = ["must be a decimal number, as text or as a number"]
+    else:
+        try:
+            return checked_quantity(value, "data.quantity")
+        except Invalid as error:
+            errors.update(error.errors)
+    return Decimal(0)
+
+
+def _properties(data: dict[str, Any], errors: Errors) -> dict[str, Any]:
+    properties = {name: value for name, value in data.items() if name != "quantity"}
+    if len(properties) > MAX_PROPERTIES:
+        errors["data"] = [f"must have at most {MAX_PROPERTIES} properties"]
+        return {}
+    for name, value in properties.items():
+        problem = text_problem(name, MAX_PROPERTY_KEY_CHARACTERS) or _value_problem(value)
+        if problem is not None:
+            errors[f"data.{name[:MAX_PROPERTY_KEY_CHARACTERS]}"] = [problem]
+    return properties
+
+
+def _value_problem(value: Any) -> str | None:
+    if value is None or isinstance(value, bool) or value == "":
+        return None
+    if isinstance(value, str):
+        return text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS) if not value.isspace() else None
+    if isinstance(value, int | Decimal):
+        return None if abs(value) < _MAX_NUMBER and _digits(value) else "must have at most 18 and 12 digits"
+    return "must be text, a number, true, false or null"
+
+
+def _digits(value: int | Decimal) -> bool:
+    if isinstance(value, int):
+        return True
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and -12 <= exponent <= 18  # noqa: PLR2004 - the value domain's digits
+
+
+def _id_of(raw: bytes | msgspec.Raw) -> str | None:
+    event = _lax.decode(raw)
+    found = event.get("id") if isinstance(event, dict) else None
+    return found if isinstance(found, str) and text_problem(found, MAX_IDENTITY_CHARACTERS) is None else None
+
+
+def _explained(message: str) -> Errors:
+    """Turn "Expected `str`, got `int` - at `$.id`" into the field and the reason."""
+    reason, _, place = message.partition(" - at `$")
+    field = place.rstrip("`").lstrip(".") or "event"
+    if reason.startswith("Object missing required field"):
+        return {reason.split("`")[1]: ["is required"]}
+    return {field: [reason]}

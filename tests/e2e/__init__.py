@@ -1,0 +1,1 @@
+"""The service as its users meet it: real processes, killed and stopped as life does."""

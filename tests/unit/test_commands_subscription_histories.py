@@ -1,0 +1,273 @@
+"""Whatever happens to a subscription, in any order: its periods, its invoices and its money stay right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from itertools import count, pairwise
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commands.accounts import close_account, register_account
+from commands.context import Context, Unit
+from commands.invoicing import void_invoice
+from commands.plans import create_plan
+from commands.subscriptions import cancel_subscription, change_plan, renew_subscription, subscribe
+from ledger.errors import Refusal
+from ledger.events import Actor
+from ledger.events.invoice import InvoiceDrafted, InvoiceFinalized, InvoiceLine, InvoiceNumberTaken
+from ledger.events.journal import JournalEntryPosted
+from ledger.events.subscription import (
+    PeriodOpened,
+    PlanChanged,
+    ProrationAdded,
+    SubscriptionCancelled,
+    SubscriptionStarted,
+)
+from ledger.settings import Settings
+from ledger.streams import book as books
+from ledger.streams.invoice import totals_of
+from tests.examples import BOOK, example_id
+from tests.memory_log import MemoryLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FEES = {"Free": 0, "Pro": 2900, "Team": 9900, "Odd": 333}
+ZONES = ["UTC", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"]
+STARTS = [
+    datetime(2027, 1, 31, 12, 0, tzinfo=UTC),
+    datetime(2027, 3, 14, 7, 30, tzinfo=UTC),  # in a night that New York's clocks jump
+    datetime(2028, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2027, 10, 31, 5, 15, 0, 1, tzinfo=UTC),
+]
+OPENED = books.open_book("book", "org", "Acme Inc.", "test", "USD", "America/New_York")
+ACTOR = Actor(principal=example_id("prn"), kind="person")
+
+instants = st.builds(
+    timedelta,
+    days=st.sampled_from([0, 0, 0, 1, 9, 28, 31, 100]),
+    seconds=st.integers(-5, 86_400),
+    microseconds=st.sampled_from([0, 1, 999_999]),
+)
+steps = st.one_of(
+    st.tuples(st.just("change"), instants, st.sampled_from([*FEES, "Yearly"]), st.booleans()),
+    st.tuples(st.just("renew"), instants, st.none(), st.none()),
+    st.tuples(st.just("cancel"), instants, st.none(), st.booleans()),
+)
+histories = st.lists(steps, min_size=1, max_size=12)
+
+
+def counting_bytes() -> Callable[[int], bytes]:
+    numbers = count(1)
+    return lambda length: next(numbers).to_bytes(length)
+
+
+@dataclass
+class Seller:
+    """A book with its plans, one account and one subscription, on a log in memory."""
+
+    context: Context
+    log: MemoryLog
+    plans: dict[str, str]
+    account: str
+    subscription: str
+
+    def at(self, now: datetime) -> None:
+        """Turn the clock; it may go back a little, as between two machines."""
+        self.context = replace(self.context, now=now)
+
+    def do(self, step: tuple[str, Any, str, bool]) -> None:
+        """Ask for one thing; being refused is an answer too."""
+        kind, _, plan, at_period_end = step
+        try:
+            if kind == "change":
+                change_plan(self.context, self.subscription, self.plans[plan], at_period_end=at_period_end)
+            elif kind == "renew":
+                renew_subscription(self.context, self.subscription)
+            else:
+                cancel_subscription(self.context, self.subscription, at_period_end=at_period_end)
+        except Refusal:
+            return
+
+    def of(self, event_class: type[Any]) -> list[Any]:
+        """Give the events of a class, in log order."""
+        return [event for event in self.log.events() if isinstance(event, event_class)]
+
+
+def seller(zone: str, start: datetime) -> Seller:
+    log = MemoryLog()
+    context = Context(log.as_log(), Settings(), BOOK, ACTOR, "test", start, counting_bytes())
+    unit = Unit(context)
+    for number, event in enumerate(OPENED, start=1):
+        unit.add_at(BOOK, number, event)
+    log.append(BOOK, unit.events)
+    plans = {name: _plan_of(context, name, "month", fee) for name, fee in FEES.items()}
+    plans["Yearly"] = _plan_of(context, "Yearly", "year", 29_000)
+    registered = register_account(context, "Ada", None, None, zone).result.state
+    assert registered is not None
+    billed = subscribe(context, registered.account, plans["Pro"]).result.subscription.state
+    assert billed is not None
+    return Seller(context, log, plans, registered.account, billed.subscription)
+
+
+def _plan_of(context: Context, name: str, interval: str, fee: int) -> str:
+    created = create_plan(context, name, "USD", interval, fee).result.state
+    assert created is not None
+    return created.plan
+
+
+def played(zone: str, start: datetime, history: list[tuple[str, Any, str, bool]]) -> Seller:
+    acme = seller(zone, start)
+    now = start
+    for step in history:
+        now = max(start, now + step[1])
+        acme.at(now)
+        acme.do(step)
+    return acme
+
+
+def lines_of(acme: Seller) -> list[InvoiceLine]:
+    return [line for drafted in acme.of(InvoiceDrafted) for line in drafted.lines]
+
+
+def waiting(acme: Seller) -> list[ProrationAdded]:
+    """Give the prorations that no invoice has asked for yet."""
+    asked = {line.sequence for line in lines_of(acme) if line.kind != "fee"}
+    return [one for one in acme.of(ProrationAdded) if one.sequence not in asked]
+
+
+def check_periods(acme: Seller) -> None:
+    """Periods follow one another without a gap, from the start to the end."""
+    (started,) = acme.of(SubscriptionStarted)
+    periods = acme.of(PeriodOpened)
+    assert periods[0].starts_at == started.starts_at
+    assert all(period.starts_at < period.ends_at for period in periods)
+    assert all(one.ends_at == following.starts_at for one, following in pairwise(periods))
+    for ended in acme.of(SubscriptionCancelled):
+        assert periods[-1].starts_at <= ended.ended_at <= periods[-1].ends_at
+
+
+def check_billed_once(acme: Seller) -> None:
+    """Every period has one fee on one invoice, every proration is asked for once, or waits."""
+    fees = [line for line in lines_of(acme) if line.kind == "fee"]
+    assert [line.period for line in fees] == [period.period for period in acme.of(PeriodOpened)]
+    assert [line.plan for line in fees] == [period.plan for period in acme.of(PeriodOpened)]
+    names = [line.line for line in lines_of(acme)]
+    assert len(set(names)) == len(names)
+    asked = [line.sequence for line in lines_of(acme) if line.kind != "fee"]
+    assert asked == list(range(1, len(asked) + 1))
+    assert len(asked) + len(waiting(acme)) == len(acme.of(ProrationAdded))
+    assert not acme.of(SubscriptionCancelled) or not waiting(acme)
+
+
+def check_credits(acme: Seller) -> None:
+    """No credit is larger than the line it adjusts, and no line is adjusted twice."""
+    amounts = {line.line: line.amount for line in lines_of(acme)}
+    asked = [(line.adjusts_line, line.amount) for line in lines_of(acme)]
+    adjusted = Counter(name for name, _ in asked if name is not None)
+    assert all(times == 1 for times in adjusted.values())
+    for name, amount in asked:
+        assert (amount <= 0) if name is not None else (amount >= 0)
+        assert name is None or -amount <= amounts[name]
+
+
+def check_money(acme: Seller) -> None:
+    """Totals are the sums of lines, numbers have no gaps, and the books say the same as the invoices."""
+    drafts = {drafted.invoice: drafted for drafted in acme.of(InvoiceDrafted)}
+    issued = acme.of(InvoiceFinalized)
+    assert [header.invoice for header in issued] == list(drafts)
+    assert [header.number for header in issued] == list(range(1, len(issued) + 1))
+    assert [taken.number for taken in acme.of(InvoiceNumberTaken)] == [header.number for header in issued]
+    for header in issued:
+        totals = totals_of(drafts[header.invoice].lines)
+        assert header.total == totals.total == sum(line.amount for line in drafts[header.invoice].lines)
+    left: Counter[str] = Counter()
+    for entry in acme.of(JournalEntryPosted):
+        for one in entry.postings:
+            left[one.ledger_account] += one.amount if one.side == "debit" else -one.amount
+    assert left["receivable"] + left["customer_credit"] == sum(header.total for header in issued)
+    assert sum(left.values()) == 0
+
+
+def check_shares(acme: Seller) -> None:
+    """For each period, fee and prorations add up to every plan's share of the time that it was had."""
+    fee_of = {plan: FEES.get(name, 29_000) for name, plan in acme.plans.items()}
+    for period, changes in changes_inside(acme):
+        prorations = [one for one in acme.of(ProrationAdded) if one.period == period.period]
+        turns = [period.starts_at, *(change.effective_at for change in changes), period.ends_at]
+        had = [period.plan, *(change.to_plan for change in changes)]
+        whole = int((period.ends_at - period.starts_at).total_seconds())
+        shares = [
+            Fraction(fee_of[plan] * int((to - since).total_seconds()), whole)
+            for plan, (since, to) in zip(had, pairwise(turns), strict=True)
+        ]
+        billed = fee_of[period.plan] + sum(one.amount for one in prorations)
+        assert abs(billed - sum(shares)) <= Fraction(len(prorations), 2)
+
+
+def changes_inside(acme: Seller) -> list[tuple[PeriodOpened, list[PlanChanged]]]:
+    """Give each period with the changes of plan made while it ran."""
+    found: list[tuple[PeriodOpened, list[PlanChanged]]] = []
+    for event in acme.log.events():
+        if isinstance(event, PeriodOpened):
+            found.append((event, []))
+        elif isinstance(event, PlanChanged) and event.effective_at < found[-1][0].ends_at:
+            found[-1][1].append(event)
+    return found
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(ZONES), st.sampled_from(STARTS), histories)
+def test_whatever_happens_every_period_is_billed_exactly_once(
+    zone: str, start: datetime, history: list[tuple[str, Any, str, bool]]
+) -> None:
+    acme = played(zone, start, history)
+    check_periods(acme)
+    check_billed_once(acme)
+    check_credits(acme)
+    check_money(acme)
+    check_shares(acme)
+
+
+@given(st.sampled_from(ZONES), st.sampled_from(STARTS), histories, st.integers(0, 15))
+def test_a_closed_account_takes_no_changes_and_begins_no_period(
+    zone: str, start: datetime, history: list[tuple[str, Any, str, bool]], close_before: int
+) -> None:
+    acme = played(zone, start, history[:close_before])
+    close_account(acme.context, acme.account, "moved away")
+    closed_at, before = acme.context.now, len(acme.of(PlanChanged))
+    for step in history[close_before:]:
+        acme.at(max(closed_at, acme.context.now + step[1]))
+        acme.do(step)
+    acme.at(acme.context.now + timedelta(days=366))
+    for _ in range(60):
+        acme.do(("renew", None, "", False))
+    assert all(period.starts_at < closed_at for period in acme.of(PeriodOpened)[1:])
+    assert all(change.effective_at < closed_at for change in acme.of(PlanChanged)[before:])
+    assert len(acme.of(SubscriptionCancelled)) == 1
+    check_periods(acme)
+    check_billed_once(acme)
+    check_money(acme)
+
+
+@given(st.sampled_from(STARTS), histories)
+def test_a_fee_that_was_taken_back_is_never_credited(
+    start: datetime, history: list[tuple[str, Any, str, bool]]
+) -> None:
+    acme = seller("UTC", start)
+    (first,) = acme.of(InvoiceFinalized)
+    void_invoice(acme.context, first.invoice, "a mistake")
+    now = start
+    for step in history:
+        now = max(start, now + step[1])
+        acme.at(now)
+        acme.do(step)
+    (fee,) = acme.of(InvoiceDrafted)[0].lines
+    credited = [one.amount for one in acme.of(ProrationAdded) if one.adjusts_line == fee.line]
+    assert credited in ([], [0])
+    check_periods(acme)
