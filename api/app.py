@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from marshmallow import Schema
+
     from ledger.settings import Settings
     from ledger.store import Log
 
-_PREFIX: Final = "daybook_request"
+_MAX_VERSION_DIGITS: Final = 19
 _access: Final = logging.getLogger("daybook.access")
 _errors: Final = logging.getLogger("daybook.errors")
 
@@ -49,6 +51,7 @@ def create_app(
     app = Flask("daybook", static_folder=None)
     # Lets a body that is too large be refused before it is read.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False
     edge = Edge(log, settings, clock, random_bytes)
     metrics = Metrics()
     app.extensions["daybook"] = {"edge": edge, "metrics": metrics}
@@ -96,7 +99,7 @@ def _call(edge: Edge, one: Operation) -> Call:
     if one.book_wide and checked.key.owner.startswith("acc_"):
         message = "an account's key does not see the whole book"
         raise Forbidden(message)
-    query = {} if one.query is None else validated(schema_of(one.query), request.args.to_dict())
+    query = {} if one.query is None else _query(edge, one.query)
     slot = None
     idempotency_key = request.headers.get("Idempotency-Key")
     if idempotency_key is not None and one.method == "POST":
@@ -106,6 +109,19 @@ def _call(edge: Edge, one: Operation) -> Call:
             raise Replay(known)
     body = {} if one.body is None else validated(schema_of(one.body), _json_body(one))
     return Call(edge, checked, now, f"http:{g.request_id}", body, query, slot, _if_match())
+
+
+def _query(edge: Edge, kind: type[Schema]) -> dict[str, Any]:
+    names = [name for name, _ in request.args.items(multi=True)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Invalid(f"{twice[0]} is given twice", {name: ["is given twice"] for name in twice})
+    query = validated(schema_of(kind), request.args.to_dict())
+    if query.get("at_least", 0) > 0 and query["at_least"] > edge.log.head():
+        raise Invalid(
+            "at_least: there is no such position yet", {"at_least": ["there is no such position yet"]}
+        )
+    return query
 
 
 def _presented_key() -> str:
@@ -142,7 +158,7 @@ def _if_match() -> int | None:
     if text is None:
         return None
     version = text.strip().removeprefix("W/").strip('"')
-    if not version.isdecimal():
+    if not (version.isascii() and version.isdecimal() and len(version) < _MAX_VERSION_DIGITS):
         message = "If-Match must be a version"
         raise Invalid(message, {"If-Match": ["must be a version"]})
     return int(version)
@@ -171,7 +187,11 @@ def _finish(metrics: Metrics, response: Response) -> Response:
     seconds = time.perf_counter() - g.started
     metrics.observe(request.method, route, response.status_code, seconds)
     response.headers["X-Request-Id"] = g.request_id
-    if _access.isEnabledFor(logging.INFO):
+    # Answers hold money, and some a secret that is shown once: nothing on the way may keep them.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # What went well is counted in the metrics; a line for each would cost more than many a request.
+    if _access.isEnabledFor(logging.INFO) and response.status_code >= 400:  # noqa: PLR2004 - HTTP's own number
         line = {
             "request": g.request_id,
             "method": request.method,

@@ -109,7 +109,7 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+def print_json(value: Any) -> None:
     """Print one line of JSON on standard output."""
     import msgspec
 

@@ -30,6 +30,7 @@ from ledger.settings import Settings
 from ledger.store import Log
 from projections.follower import Follower
 from projections.migrate import migrate
+from projections.rebuild import verify
 from projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
@@ -185,7 +186,14 @@ def _project(settings: Settings, report: Callable[[str, int], None]) -> None:
 
 def _verify(owner_url: str, settings: Settings, report: Callable[[str, int], None]) -> dict[str, bool]:
     """Rebuild every projection beside the live one, and say which are the same."""
-    return {}
+    assert settings.follower_url is not None, "derived from the owner's URL"
+    begun = (_SHARES["play"] + _SHARES["project"]) * 10
+
+    def progress(done: int, total: int) -> None:
+        report("Verifying", begun + _SHARES["verify"] * 10 * done // max(total, 1))
+
+    comparisons = verify(owner_url, settings.follower_url, settings.master_key, progress=progress)
+    return {comparison.projection: comparison.equal for comparison in comparisons}
 
 
 def remove(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from api.data_folder import DataFolderLock
 from api.embedded_postgres import EmbeddedPostgres
@@ -14,6 +14,7 @@ from api.ports import require_free_port
 from api.processes import Child, Family
 from api.secrets_file import ensure_secrets
 from api.signals import Stop, stop_on_signals
+from ledger.errors import DaybookError
 from ledger.settings import VARIABLES, Settings
 from projections.migrate import migrate
 
@@ -28,6 +29,7 @@ _STOP_SECONDS: Final = 12.0
 _LOOK_SECONDS: Final = 0.2
 _POLL_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 20.0
+_MOST_DEATHS: Final = 3
 # A variable of the caller's that would take a process to another database than the folder's own.
 _STEERING: Final = frozenset(name for name in VARIABLES if name.endswith(("_URL", "_ROLE_PASSWORD")))
 
@@ -96,6 +98,12 @@ def _ready(settings: Settings, owner_url: str, folder: Path, port: int) -> dict[
     return {"url": url, **organisation, "webhook_url": f"{url}{path}", "data": str(folder)}
 
 
+class DidNotStart(DaybookError):
+    """A process ends again and again as soon as it is started."""
+
+    code: ClassVar[str] = "did_not_start"
+
+
 class _Supervisor:
     """Looks after the server and the processes from the start to the end."""
 
@@ -114,12 +122,20 @@ class _Supervisor:
             status, body = _readiness(port)
             if status == _OK:
                 return True
+            self._give_up_on_what_cannot_start()
             if time.monotonic() > complain_at:
                 self._say(f"Not ready yet: {body}")
                 complain_at = time.monotonic() + _PATIENCE_SECONDS
             self._look()
             time.sleep(_POLL_SECONDS)
         return False
+
+    def _give_up_on_what_cannot_start(self) -> None:
+        name, deaths = self._family.most_deaths()
+        if deaths >= _MOST_DEATHS:
+            raise DidNotStart(
+                f"daybook {name} ended {deaths} times before anything was ready; it says why above."
+            )
 
     def look_after_until_stopped(self) -> None:
         """Start again whatever dies, until told to stop."""

@@ -13,8 +13,11 @@ from marshmallow import ValidationError
 
 from api.idempotency import Replay, Slot, StoredAnswer
 from commands.context import Context, Done
+from commands.streams import account_stream
 from ledger.errors import Forbidden, Invalid, NotFound, Unavailable
 from ledger.events import Actor
+from ledger.events.principal import PrincipalRegistered
+from ledger.identifiers import stream_of
 from ledger.values import instant_text
 
 if TYPE_CHECKING:
@@ -46,6 +49,16 @@ class Edge:
     settings: Settings
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    _kinds: dict[str, str] = field(default_factory=dict)
+
+    def kind_of(self, book: UUID, principal: str) -> str:
+        """Say whether a principal is a person or a service, which never changes."""
+        if principal not in self._kinds:
+            recorded = self.log.load(book, stream_of("prn", principal))
+            assert recorded, "a key's owner is there"
+            assert isinstance(recorded[0].event, PrincipalRegistered), "a principal begins with it"
+            self._kinds[principal] = recorded[0].event.kind
+        return self._kinds[principal]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +85,10 @@ class Operation:
 OPERATIONS: Final[list[Operation]] = []
 
 
-def operation(method: str, path: str, **details: Any) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Declare a handler as an operation: nothing is served that is not declared, nothing declared is not documented."""
+def operation(
+    method: str, path: str, **details: Any
+) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Declare a handler as an operation: what is served is declared, and what is declared is documented."""
 
     def declare(handler: Callable[..., Response]) -> Callable[..., Response]:
         summary = (handler.__doc__ or "").strip().splitlines()[0].rstrip(".")
@@ -127,6 +142,7 @@ class Call:
         if account is None or self.own_account not in (None, account):
             message = "there is no such account"
             raise NotFound(message)
+        account_stream(account)
         return account
 
     def require_scope(self, scope: str) -> None:
@@ -137,15 +153,16 @@ class Call:
 
     def context(self) -> Context:
         """Give what commands are given."""
-        kind = "account" if self.own_account else "operator"
-        actor = Actor(principal=self.checked.key.owner, kind=kind, key=self.checked.key.key)
         edge = self.edge
+        owner = self.checked.key.owner
+        kind = "account" if self.own_account else edge.kind_of(self.book, owner)
+        actor = Actor(principal=owner, kind=kind, key=self.checked.key.key)
         return Context(edge.log, edge.settings, self.book, actor, self.cause, self.now, edge.random_bytes)
 
     def write(
         self, command: Callable[[Context], Done[R]], view: Callable[[R], Any], status: int = 200
     ) -> Response:
-        """Run a command and answer with a view of its result; with an idempotency key the answer commits with it."""
+        """Run a command and answer with a view of its result, which commits with it under an idempotency key."""
         context = self.context()
         if self.slot is not None:
             slot = self.slot
@@ -164,9 +181,6 @@ class Call:
         wanted = self.query.get("at_least")
         if wanted is None:
             return
-        if wanted > self.log.head():
-            message = "at_least: there is no such position yet"
-            raise Invalid(message, {"at_least": ["there is no such position yet"]})
         deadline = time.monotonic() + _WAIT_SECONDS
         while _position_of(connection, projections) < wanted:
             if time.monotonic() > deadline:
@@ -176,12 +190,15 @@ class Call:
 
 
 def _position_of(connection: Connection[Any], projections: Sequence[str]) -> int:
-    row = connection.execute(
-        "SELECT count(*) AS known, coalesce(min(position), 0) AS position FROM daybook.tracking"
-        " WHERE projection = ANY(%s)",
+    rows = connection.execute(
+        "SELECT projection, position, failure FROM daybook.tracking WHERE projection = ANY(%s)",
         (list(projections),),
-    ).fetchone()
-    return row["position"] if row is not None and row["known"] == len(projections) else 0
+    ).fetchall()
+    stopped = [row["projection"] for row in rows if row["failure"] is not None]
+    if stopped:
+        message = f"the projection {stopped[0]} has stopped"
+        raise Unavailable(message)
+    return min(row["position"] for row in rows) if len(rows) == len(projections) else 0
 
 
 def answer(body: Any, status: int = 200, position: int | None = None) -> Response:
@@ -213,7 +230,7 @@ def validated(schema: Schema, data: Any) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
-        reasons = dict(_flat(error.normalized_messages(), ""))
+        reasons = dict(_flat(error.messages, ""))
         first = next(iter(reasons.items()), ("", ["is not valid"]))
         message = f"{first[0]}: {first[1][0]}"
         raise Invalid(message, reasons) from None

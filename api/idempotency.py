@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
     position: int | None
 
 
-class Replay(Exception):  # noqa: N818 - not an error: the answer was given before
+class Replay(Exception):
     """The request was carried out before; here is its answer."""
 
     def __init__(self, answer: Answer) -> None:
@@ -61,7 +61,7 @@ class Slot:
         return None if row is None else self._opened(row)
 
     def claim(self, cursor: Cursor[DictRow]) -> None:
-        """Take the slot for this transaction, or replay: a concurrent request with the key is waited for here."""
+        """Take the slot for this transaction, or replay; a concurrent request with the key is waited for."""
         cursor.execute(_DROP_EXPIRED, (*self._identity(), self.now))
         row = (*self._identity(), self.digest, self.now + KEPT_FOR)
         if cursor.execute(_CLAIM, row).rowcount == 1:
@@ -121,16 +121,15 @@ _CLAIM: Final = (
 _FILL: Final = f"UPDATE daybook.idempotent_answers SET wrapped_answer = %s WHERE {_WHERE}"  # noqa: S608 - constant
 
 
-def slot_for(  # noqa: PLR0913 - what makes two requests the same
-    log: Log, book: UUID, key: str, idempotency_key: str, request: Any, now: datetime
-) -> Slot:
-    """Make the slot of a request: the same key with the same method, path, kind of content and body is the same request."""
+def slot_for(log: Log, book: UUID, key: str, idempotency_key: str, request: Any, now: datetime) -> Slot:
+    """Make the slot of a request: its method, path, precondition, kind of content and body make it that one."""
     if not 0 < len(idempotency_key) <= _MAX_KEY_CHARACTERS or "\x00" in idempotency_key:
         reason = f"must have 1 to {_MAX_KEY_CHARACTERS} characters"
         message = f"Idempotency-Key {reason}"
         raise Invalid(message, {"Idempotency-Key": [reason]})
     digest = hashlib.sha256()
-    for part in (request.method, request.full_path, request.mimetype):
+    precondition = request.headers.get("If-Match", "")
+    for part in (request.method, request.full_path, request.mimetype, precondition):
         digest.update(part.encode() + b"\0")
     digest.update(request.get_data(cache=True))
     return Slot(log, book, key, idempotency_key, digest.hexdigest(), now)

@@ -30,7 +30,10 @@ class Metrics:
             registry=self.registry,
         )
         self._position = Gauge(
-            "daybook_projection_position", "Position a projection has read to.", ["projection"], registry=self.registry
+            "daybook_projection_position",
+            "Position a projection has read to.",
+            ["projection"],
+            registry=self.registry,
         )
         self._lag = Gauge(
             "daybook_projection_lag_positions",

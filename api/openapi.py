@@ -93,7 +93,10 @@ def _operation(one: Operation) -> dict[str, Any]:
     if one.tag == "usage":
         described["requestBody"] = {"required": True, "content": _USAGE_CONTENT}
     elif one.tag == "webhooks":
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
     elif one.body is not None:
         described["requestBody"] = {
             "required": any(field.required for field in one.body().fields.values()),
@@ -150,7 +153,9 @@ def readable() -> str:
     rows = [_section(tag) for tag in dict.fromkeys(one.tag for one in OPERATIONS)]
     return _PAGE.format(
         title=escape(described["info"]["title"]),
-        contents="".join(f'<a href="#{tag}">{tag}</a>' for tag in dict.fromkeys(one.tag for one in OPERATIONS)),
+        contents="".join(
+            f'<a href="#{tag}">{tag}</a>' for tag in dict.fromkeys(one.tag for one in OPERATIONS)
+        ),
         sections="".join(rows),
     )
 

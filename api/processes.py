@@ -71,6 +71,7 @@ class Child:
     started_at: float = 0.0
     restart_at: float = 0.0
     delay_seconds: float = _FIRST_DELAY_SECONDS
+    deaths: int = 0
 
     @property
     def name(self) -> str:
@@ -94,6 +95,7 @@ class Child:
         if self.process is None or (status := self.process.poll()) is None:
             return None
         now = time.monotonic()
+        self.deaths += 1
         if now - self.started_at > _STEADY_SECONDS:
             self.delay_seconds = _FIRST_DELAY_SECONDS
         self.process, self.restart_at = None, now + self.delay_seconds
@@ -123,6 +125,11 @@ class Family:
                 say(f"{child.name} ended ({_how(status)}); it starts again.")
             if child.process is None and time.monotonic() >= child.restart_at:
                 child.start(self._read_end)
+
+    def most_deaths(self) -> tuple[str, int]:
+        """Name the child that died most often, and say how often."""
+        child = max(self._children, key=lambda each: each.deaths)
+        return child.name, child.deaths
 
     def stop(self, grace_seconds: float) -> None:
         """Ask every child to end, and end those that do not in time."""

@@ -23,7 +23,9 @@ def _build() -> object:
         message = "serving needs DAYBOOK_APP_URL (or DATABASE_URL) and DAYBOOK_MASTER_KEY"
         raise SettingsError(message)
     settings.current_pepper_version()
-    return create_app(Log(settings.app_url, settings.master_key, pool_size=_POOL_SIZE), settings, _now, os.urandom)
+    return create_app(
+        Log(settings.app_url, settings.master_key, pool_size=_POOL_SIZE), settings, _now, os.urandom
+    )
 
 
 app = _build()

@@ -135,8 +135,8 @@ def _known_payment(unit: Unit, payment: str) -> PaymentReceived | None:
     recorded = unit.context.log.load(unit.context.book, stream_of("pay", payment))
     if not recorded:
         return None
-    event = recorded[0].event
-    assert isinstance(event, PaymentReceived), "a payment's stream begins with it"
+    event = recorded[-1].event
+    assert isinstance(event, PaymentReceived), "a payment's stream holds nothing else"
     return event
 
 

@@ -96,8 +96,8 @@ def record_usage(context: Context, facts: Sequence[UsageFact]) -> UsageResult:
         accepted += outcome.accepted
         duplicates += outcome.duplicates
         conflicts += [KnownOtherwise(chunk[c.index].index, c.position) for c in outcome.conflicts]
-        if outcome.position is not None:
-            position = max(position or 0, outcome.position)
+        assert outcome.position is not None, "a chunk is never empty"
+        position = max(position or 0, outcome.position)
     return UsageResult(accepted, duplicates, tuple(conflicts), tuple(rejected), position)
 
 

@@ -1,4 +1,4 @@
-"""Events to bytes and back: one JSON shape for ever, personal fields sealed, old versions upcast on reading."""
+"""Events to bytes and back: one JSON shape for ever, personal fields sealed, old versions upcast as read."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _data_decoder(topic: str) -> msgspec.json.Decoder[Any]:
 def encode(
     event: Event, metadata: Metadata, stream: UUID, stream_version: int, data_keys: Mapping[str, bytes]
 ) -> bytes:
-    """Write the state of an event; `data_keys` holds the data key of its subject if it has personal fields."""
+    """Write the state of an event; `data_keys` holds its subject's data key if it has personal fields."""
     data: Any = event
     if event.personal:
         data = _sealed(event, stream, stream_version, data_keys)

@@ -1,4 +1,4 @@
-"""Personal data: sealing a field under its subject's data key, and wrapping those keys under the master key."""
+"""Personal data: sealing a field under its subject's data key, and wrapping such keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unseal(sealed: str, data_key: bytes, stream: UUID, stream_version: int, fiel
 
 
 def wrap(secret: bytes, master_key: bytes, purpose: str, *context: str | bytes) -> bytes:
-    """Encrypt a data key, an endpoint's secret or a stored answer under the master key, bound to its context."""
+    """Encrypt a data key, a webhook secret or a stored answer under the master key, bound to its context."""
     nonce = os.urandom(_NONCE_BYTES)
     return nonce + AESGCM(master_key).encrypt(nonce, secret, encode_parts(purpose, context))
 

@@ -295,8 +295,8 @@ class Log:
     def version_of(self, book: UUID, stream: UUID) -> int:
         """Give a stream's last version without reading its events; 0 before the first."""
         with self.reading(book) as connection:
-            query = "SELECT coalesce(max(originator_version), 0) AS version FROM log.events WHERE originator_id = %s"
-            return int(_one(connection.execute(query, (stream,)))["version"])
+            query = "SELECT max(originator_version) AS version FROM log.events WHERE originator_id = %s"
+            return _one(connection.execute(query, (stream,)))["version"] or 0
 
     def rows_of(self, book: UUID, streams: Iterable[UUID], topics: Sequence[str]) -> list[StoredRow]:
         """Read the rows of some topics in several streams of a book, undecoded: the hot path's look."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -16,7 +16,6 @@ from ledger.events.account import (
     AccountRegistered,
     AccountRenamed,
 )
-from ledger.events.stripe import StripeCustomerObserved
 from projections import topics
 from projections.base import Change, KeyedTable, Projection
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ledger.events import Recorded
     from projections.batch import Batch
 
-_HANDLED: Final = topics.ACCOUNTS | topics.STRIPE_CUSTOMERS
+_HANDLED: Final = topics.ACCOUNTS
 _IGNORED: Final = (
     topics.BOOKS
     | topics.LOG
@@ -43,14 +42,14 @@ _IGNORED: Final = (
     | topics.JOURNAL
     | topics.STRIPE_DELIVERIES
     | topics.STRIPE_LINKS
+    | topics.STRIPE_CUSTOMERS
     | topics.STRIPE_SUBSCRIPTIONS
     | topics.STRIPE_INVOICES
 )
-_NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class AccountRow(msgspec.Struct, frozen=True):
-    """One account; `name_at` and `email_at` are the instants that name and e-mail address were last set."""
+    """One account."""
 
     book: UUID
     account: str
@@ -62,8 +61,6 @@ class AccountRow(msgspec.Struct, frozen=True):
     origin: str | None
     registered_at: datetime
     closed_at: datetime | None
-    name_at: datetime
-    email_at: datetime
     version: int
     position: int
 
@@ -79,30 +76,35 @@ def apply(connection: Connection[Any], batch: Batch) -> None:
 def changes_of(events: Iterable[Recorded]) -> list[Change[AccountRow]]:
     """Give what events do to the rows of accounts."""
     return [
-        ((recorded.metadata.book, recorded.event.account), partial(_changed, recorded=recorded))
+        (
+            (recorded.metadata.book, recorded.event.account),
+            partial(_changed, event=recorded.event, recorded=recorded),
+        )
         for recorded in events
-        if isinstance(recorded.event, AccountEvent | StripeCustomerObserved)
+        if isinstance(recorded.event, AccountEvent)
     ]
 
 
-def _changed(row: AccountRow | None, recorded: Recorded) -> AccountRow | None:
-    event, at = recorded.event, recorded.metadata.occurred_at
+def _changed(row: AccountRow | None, event: AccountEvent, recorded: Recorded) -> AccountRow | None:
     if isinstance(event, AccountRegistered):
         return _registered(event, recorded)
     if row is None:
         return None
-    if isinstance(event, StripeCustomerObserved):
-        return _observed(row, event, recorded.position)
-    changes: dict[str, Any] = {}
-    if isinstance(event, AccountRenamed):
-        changes = {"name": event.name, "name_at": max(at, row.name_at)}
-    elif isinstance(event, AccountEmailChanged):
-        changes = {"email": event.email, "email_at": max(at, row.email_at)}
-    elif isinstance(event, AccountClosed):
-        changes = {"status": "closed", "closed_at": event.closed_at}
     return msgspec.structs.replace(
-        row, **changes, version=recorded.stream_version, position=recorded.position
+        row, **_changes(event), version=recorded.stream_version, position=recorded.position
     )
+
+
+def _changes(event: AccountEvent) -> dict[str, Any]:
+    match event:
+        case AccountRenamed():
+            return {"name": event.name}
+        case AccountEmailChanged():
+            return {"email": event.email}
+        case AccountClosed():
+            return {"status": "closed", "closed_at": event.closed_at}
+        case _:
+            raise AssertionError(event)
 
 
 def _registered(event: AccountRegistered, recorded: Recorded) -> AccountRow:
@@ -117,23 +119,9 @@ def _registered(event: AccountRegistered, recorded: Recorded) -> AccountRow:
         origin=event.origin,
         registered_at=recorded.metadata.occurred_at,
         closed_at=None,
-        # What it was registered with may be what Stripe said first, not last: any sighting beats it.
-        name_at=_NEVER,
-        email_at=_NEVER,
         version=recorded.stream_version,
         position=recorded.position,
     )
-
-
-def _observed(row: AccountRow, event: StripeCustomerObserved, position: int) -> AccountRow:
-    """Take over what Stripe said if it is news: the newest instant wins, whatever the order of arrival."""
-    changes: dict[str, Any] = {}
-    for field, seen in (("name", event.name), ("email", event.email)):
-        known_at: datetime = getattr(row, f"{field}_at")
-        # Of two sightings of one instant the greater text wins: a rule that knows no order of arrival.
-        if seen is not None and (event.observed_at, seen) > (known_at, getattr(row, field) or ""):
-            changes |= {field: seen, f"{field}_at": event.observed_at}
-    return msgspec.structs.replace(row, **changes, position=position) if changes else row
 
 
 _COLUMNS: Final = (

@@ -1,9 +1,4 @@
-"""The projection of billing: plans, subscriptions and invoices, ours and those that Stripe manages.
-
-What Stripe said of an object is a sighting with an instant of Stripe's. The newest one wins, in whatever
-order they arrive; of two with one instant, the one whose status is further along, then the one with the greater
-digest.
-"""
+"""The projection of billing: plans, subscriptions and invoices, ours and those that Stripe manages."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -18,16 +18,12 @@ from ledger.events.invoice import (
 )
 from ledger.events.stripe import StripeInvoiceObserved
 from ledger.streams.invoice import totals_of
-from projections.sightings import is_news, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ledger.events import Recorded
     from projections.base import Change
-
-# How far along an invoice's life each of Stripe's statuses is.
-_RANKS: Final = {"draft": 1, "open": 2, "uncollectible": 3, "void": 4, "paid": 5}
 
 
 class InvoiceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +47,6 @@ class InvoiceRow(msgspec.Struct, frozen=True, kw_only=True):
     period_end: datetime | None = None
     managed_invoice: str | None = None
     observed_at: datetime | None = None
-    observed_rank: str | None = None
     version: int
     created_position: int
     position: int
@@ -128,10 +123,7 @@ def _status(total: int, paid: int) -> str:
 
 
 def _observed(row: InvoiceRow | None, event: StripeInvoiceObserved, recorded: Recorded) -> InvoiceRow:
-    """Take over what Stripe said of its invoice, if it is news."""
-    rank = rank_of(event.status, _RANKS, event)
-    if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):
-        return row
+    """Take over what Stripe said of its invoice: the log holds only what was news."""
     return InvoiceRow(
         book=recorded.metadata.book,
         invoice=event.stripe_invoice,
@@ -148,7 +140,6 @@ def _observed(row: InvoiceRow | None, event: StripeInvoiceObserved, recorded: Re
         due_on=event.due_at.date() if event.due_at else None,
         managed_invoice=event.managed_invoice,
         observed_at=event.observed_at,
-        observed_rank=rank,
         version=recorded.stream_version,
         created_position=row.created_position if row else recorded.position,
         position=recorded.position,

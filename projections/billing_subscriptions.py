@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -21,25 +21,12 @@ from ledger.events.subscription import (
     SubscriptionEvent,
     SubscriptionStarted,
 )
-from projections.sightings import is_news, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ledger.events import Recorded
     from projections.base import Change
-
-# How far along a subscription's life each of Stripe's statuses is.
-_RANKS: Final = {
-    "incomplete": 1,
-    "trialing": 2,
-    "active": 3,
-    "past_due": 4,
-    "unpaid": 5,
-    "paused": 6,
-    "incomplete_expired": 7,
-    "canceled": 8,
-}
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +47,6 @@ class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     billed_through: datetime | None = None
     observed_at: datetime | None = None
-    observed_rank: str | None = None
     version: int
     created_position: int
     position: int
@@ -129,10 +115,7 @@ def _changes(event: SubscriptionEvent) -> dict[str, Any]:  # noqa: PLR0911 - one
 def _observed(
     row: SubscriptionRow | None, event: StripeSubscriptionObserved, recorded: Recorded
 ) -> SubscriptionRow:
-    """Take over what Stripe said of its subscription, if it is news."""
-    rank = rank_of(event.status, _RANKS, event)
-    if row is not None and not is_news(event.observed_at, rank, row.observed_at, row.observed_rank):
-        return row
+    """Take over what Stripe said of its subscription: the log holds only what was news."""
     first = event.items[0] if event.items else None
     return SubscriptionRow(
         book=recorded.metadata.book,
@@ -148,7 +131,6 @@ def _observed(
         cancels_at=event.cancels_at,
         ended_at=event.ended_at,
         observed_at=event.observed_at,
-        observed_rank=rank,
         version=recorded.stream_version,
         created_position=row.created_position if row else recorded.position,
         position=recorded.position,

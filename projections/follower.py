@@ -1,7 +1,7 @@
 """The follower: one loop that reads the log once for all projections, each with transactions of its own.
 
 Rows and tracking commit together, so nothing is applied twice or left out. A projection that fails stops
-where it failed and says so in its tracking; the others go on, and it tries again from its tracking. It never skips.
+where it failed and says so in its tracking; the others go on, and it tries again from there. It never skips.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ledger.codec import decode_event, decode_state
@@ -237,7 +238,7 @@ class Follower:
 
 
 def _with_following(starts: list[int]) -> list[tuple[int, int | None]]:
-    return list(zip(starts, [*starts[1:], None], strict=True))
+    return list(zip_longest(starts, starts[1:]))
 
 
 def _results(futures: Iterable[Future[int]]) -> list[int]:

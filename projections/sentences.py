@@ -217,7 +217,8 @@ def _money(amount: int, currency: str) -> str:
 
 
 def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+    # Half the cost of a format string, and a page has a hundred of them; the log's instants are UTC.
+    return f"{instant.isoformat(' ', 'seconds')[:19]} UTC"
 
 
 def _day(day: date) -> str:

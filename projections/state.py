@@ -69,7 +69,7 @@ def account_state(log: Log, book: UUID, account: str, at: int | datetime) -> Acc
         keys=tuple(fold_rows({}, keys.changes_of(events)).values()),
         subscriptions=tuple(fold_rows({}, billing_subscriptions.changes_of(events)).values()),
         invoices=_invoices(events),
-        payments=tuple(one.event for one in events if isinstance(one.event, PaymentReceived)),
+        payments=_payments(events),
         balances=balances.of_events(account, events),
         usage=_usage(whole, log.at_positions(book, straddling), at),
     )
@@ -78,6 +78,12 @@ def account_state(log: Log, book: UUID, account: str, at: int | datetime) -> Acc
 def _invoices(events: Iterable[Recorded]) -> tuple[InvoiceRow, ...]:
     rows = fold_rows({}, billing_invoices.changes_of(events)).values()
     return tuple(row for row in rows if row.managed_invoice is None)
+
+
+def _payments(events: Iterable[Recorded]) -> tuple[PaymentReceived, ...]:
+    """Give each payment as it was last stated."""
+    payments = {one.event.payment: one.event for one in events if isinstance(one.event, PaymentReceived)}
+    return tuple(payments.values())
 
 
 def _known(events: Iterable[Recorded], at: int | datetime) -> list[Recorded]:

@@ -6,8 +6,11 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate
 
+from ledger.errors import Invalid
+from ledger.periods import local_date
 from ledger.streams.api_key import SCOPES
 from ledger.values import (
+    EARLIEST,
     MAX_EMAIL_CHARACTERS,
     MAX_IDENTITY_CHARACTERS,
     MAX_METER_CHARACTERS,
@@ -27,13 +30,20 @@ def _currency(**options: Any) -> fields.String:
     return fields.String(validate=_CURRENCY, **options)
 
 
+def _known_zone(name: str) -> None:
+    try:
+        local_date(EARLIEST, name)
+    except Invalid as error:
+        raise ValidationError(str(error).partition(": ")[2] or str(error)) from None
+
+
 class NewAccount(Strict):
     """A new account."""
 
     name = Text(MAX_NAME_CHARACTERS, required=True)
     email = Text(MAX_EMAIL_CHARACTERS, allow_none=True, load_default=None)
     currency = _currency(allow_none=True, load_default=None)
-    time_zone = Text(64, load_default="UTC")
+    time_zone = Text(64, load_default="UTC", validate=_known_zone)
 
 
 class AccountChange(Strict):
@@ -55,7 +65,9 @@ class NewKey(Strict):
 
     name = Text(MAX_NAME_CHARACTERS, load_default="API key")
     scopes = fields.List(
-        fields.String(validate=validate.OneOf(SCOPES)), load_default=None, validate=validate.Length(min=1, max=4)
+        fields.String(validate=validate.OneOf(SCOPES)),
+        load_default=None,
+        validate=validate.Length(min=1, max=4),
     )
     expires_at = Instant(allow_none=True, load_default=None)
 
@@ -79,7 +91,9 @@ class NewPlan(Strict):
 
     name = Text(MAX_NAME_CHARACTERS, required=True)
     currency = _currency(required=True)
-    interval = fields.String(load_default="month", validate=validate.OneOf(["week", "month", "quarter", "year"]))
+    interval = fields.String(
+        load_default="month", validate=validate.OneOf(["week", "month", "quarter", "year"])
+    )
     amount = strict_integer(required=True, validate=validate.Range(min=0, max=_MAX_AMOUNT))
 
 
@@ -113,9 +127,9 @@ class NewPayment(Strict):
 
 
 class _QueryInteger(fields.Integer):
-    """A whole number in a query: decimal digits and nothing else, so that every reader reads the same number."""
+    """A whole number in a query: decimal digits and nothing else, so that all read the same number."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> int | None:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> int:
         if not (isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20):  # noqa: PLR2004 - 64 bits
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **options)
@@ -135,7 +149,24 @@ class Paged(Read):
     """A page of a list; `after` is the cursor that the page before gave as `next`."""
 
     limit = _QueryInteger(load_default=DEFAULT_PAGE, validate=validate.Range(min=1, max=MAX_PAGE))
-    after = Text(MAX_IDENTITY_CHARACTERS)
+
+
+class AccountsPaged(Paged):
+    """A page of accounts."""
+
+    after = PublicId("acc")
+
+
+class KeysPaged(Paged):
+    """A page of keys."""
+
+    after = PublicId("key")
+
+
+class PlansPaged(Paged):
+    """A page of plans."""
+
+    after = PublicId("plan")
 
 
 class PositionPaged(Read):

@@ -286,7 +286,7 @@ class PaymentView(Schema):
 
 
 class StateView(Schema):
-    """An account as it was at a position or a time; `position` is that of its last event then, usage apart."""
+    """An account as it was at a position or a time; `position` is its last event's then, usage apart."""
 
     at = fields.Raw(required=True)
     position = _whole()

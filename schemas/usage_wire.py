@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
-from datetime import datetime
 
 import msgspec
 
@@ -180,14 +180,14 @@ def _value_problem(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS) if not value.isspace() else None
-    if isinstance(value, int | Decimal):
+    if isinstance(value, int):
+        return None if abs(value) < _MAX_NUMBER else "must have at most 18 digits"
+    if isinstance(value, Decimal):
         return None if abs(value) < _MAX_NUMBER and _digits(value) else "must have at most 18 and 12 digits"
     return "must be text, a number, true, false or null"
 
 
-def _digits(value: int | Decimal) -> bool:
-    if isinstance(value, int):
-        return True
+def _digits(value: Decimal) -> bool:
     exponent = value.as_tuple().exponent
     return isinstance(exponent, int) and -12 <= exponent <= 18  # noqa: PLR2004 - the value domain's digits
 

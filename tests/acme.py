@@ -1,13 +1,15 @@
-"""Acme Inc., an organisation founded on a real database, and logs where the worst happens at the worst time."""
+"""Acme Inc., an organisation founded on a real database, and logs where things go wrong at the worst time."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from commands.accounts import register_account
 from commands.bootstrap import Founded, Founding, found_organisation
@@ -15,19 +17,24 @@ from commands.context import Context
 from commands.keys import check_key
 from commands.plans import create_plan
 from commands.subscriptions import subscribe
-from ledger.errors import Unavailable
+from ledger.codec import StoredRow
+from ledger.errors import Refusal, Unavailable
 from ledger.events import Actor
+from ledger.events.journal import JournalEntryPosted
 from ledger.settings import Settings
-from ledger.store import Log
+from ledger.store import Log, decode_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from ledger.events import Event
     from ledger.store import Extra
     from ledger.streams.base import Stream
     from ledger.streams.invoice import Invoice
     from ledger.streams.subscription import Subscription
     from tests.postgres import Database
+
+T = TypeVar("T")
 
 NOON = datetime(2027, 1, 31, 12, 0, tzinfo=UTC)
 MASTER_KEY = b"k" * 32
@@ -94,8 +101,9 @@ def a_subscription(context: Context, amount: int = 2900) -> tuple[Subscription, 
     return known(billed.subscription), known(billed.invoice)
 
 
-def known(stream: Stream[Any]) -> Any:  # noqa: ANN401 - the state of whatever stream
+def known(stream: Stream[Any] | None) -> Any:
     """Give the state of a stream that has events."""
+    assert stream is not None, "there is no stream"
     assert stream.state is not None, "the stream is empty"
     return stream.state
 
@@ -114,10 +122,10 @@ class InterruptedLog:
         self._meanwhile: Callable[[], object] | None = meanwhile
         self.appends = 0
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the log has
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    def append(self, *arguments: Any, **named: Any) -> list[int]:  # noqa: ANN401 - the log's own
+    def append(self, *arguments: Any, **named: Any) -> list[int]:
         """Let the other thing happen before the first append."""
         self.appends += 1
         meanwhile, self._meanwhile = self._meanwhile, None
@@ -133,10 +141,10 @@ class LosingLog:
         self._log = log
         self.positions: list[int] | None = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the log has
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    def append(self, *arguments: Any, **named: Any) -> list[int]:  # noqa: ANN401 - the log's own
+    def append(self, *arguments: Any, **named: Any) -> list[int]:
         """Append, and lose the first answer."""
         positions = self._log.append(*arguments, **named)
         if self.positions is None:
@@ -170,3 +178,42 @@ class WrittenRow:
 def noting(noted: list[str]) -> Callable[[Any], Extra | None]:
     """Give what makes a noting row for any result."""
     return lambda _: WrittenRow(noted)
+
+
+def events_of(acme: Acme, context: Context | None = None) -> list[Event]:
+    """Read every event of a book that holds no personal data, in log order."""
+    book = (context or acme.live).book
+    query = (
+        "SELECT notification_id, originator_id, originator_version, topic, state, book, recorded_at"
+        " FROM log.events ORDER BY notification_id"
+    )
+    with acme.log.reading(book) as connection:
+        rows = [StoredRow(*row.values()) for row in connection.execute(query)]
+    return [decode_row(row, {}).event for row in rows]
+
+
+def balances(acme: Acme, context: Context | None = None) -> dict[str, int]:
+    """Give what the journal leaves on each ledger account: positive for a debit, zero ones left out."""
+    sums: Counter[str] = Counter()
+    for event in events_of(acme, context):
+        for one in event.postings if isinstance(event, JournalEntryPosted) else ():
+            sums[one.ledger_account] += one.amount if one.side == "debit" else -one.amount
+    return {code: amount for code, amount in sums.items() if amount}
+
+
+def entries(acme: Acme) -> list[JournalEntryPosted]:
+    """Give the journal of the live book."""
+    return [event for event in events_of(acme) if isinstance(event, JournalEntryPosted)]
+
+
+def at_once(command: Callable[[T], Any], arguments: Sequence[T], threads: int = 8) -> list[Any]:
+    """Do the same for every argument, eight at a time, and give each answer, or the refusal."""
+
+    def answer(argument: T) -> Any:
+        try:
+            return command(argument)
+        except Refusal as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(answer, arguments))

@@ -8,6 +8,7 @@ from api.edge import Call, answer, operation, page
 from api.resources.views import account_row_view, account_view, balance_view
 from commands.accounts import change_account, close_account, register_account
 from commands.streams import account_stream
+from ledger.errors import Invalid
 from ledger.streams import account as accounts
 from ledger.streams.base import fold
 from ledger.values import quantity_text
@@ -43,7 +44,11 @@ def register(call: Call) -> Response:
 
 
 @operation(
-    "GET", "/v1/accounts", scope="read", query=requests.Paged, answer=responses.page_of(responses.AccountView)
+    "GET",
+    "/v1/accounts",
+    scope="read",
+    query=requests.AccountsPaged,
+    answer=responses.page_of(responses.AccountView),
 )
 def list_accounts(call: Call) -> Response:
     """List the book's accounts, by id."""
@@ -56,7 +61,12 @@ def list_accounts(call: Call) -> Response:
 
 
 @operation(
-    "GET", "/v1/accounts/{account}", scope="read", book_wide=False, query=requests.Read, answer=responses.AccountView
+    "GET",
+    "/v1/accounts/{account}",
+    scope="read",
+    book_wide=False,
+    query=requests.Read,
+    answer=responses.AccountView,
 )
 def get_account(call: Call, account: str) -> Response:
     """Show an account as the log has it now."""
@@ -128,7 +138,11 @@ def get_usage(call: Call, account: str) -> Response:
     with call.reading() as connection:
         call.wait_for(connection, "usage")
         totals = usage.by_meter(connection, account, **bounds)
-        days = usage.by_day(connection, account, limit=_MAX_DAYS, **bounds)
+        days = usage.by_day(connection, account, limit=_MAX_DAYS + 1, **bounds)
+    if len(days) > _MAX_DAYS:
+        reason = f"gives more than {_MAX_DAYS} rows: ask for fewer days with from and to, or for one meter"
+        message = f"from: {reason}"
+        raise Invalid(message, {"from": [reason]})
     if not totals:
         accounts.require(fold(accounts.evolve, call.log.load(call.book, account_stream(account))).state)
     return answer(

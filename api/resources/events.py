@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 _MAX_POSITION = (1 << 63) - 1
 
 
-@operation("GET", "/v1/events/{position}", scope="read", answer=responses.EventView)
+@operation("GET", "/v1/events/{position}", scope="read", book_wide=False, answer=responses.EventView)
 def get_event(call: Call, position: str) -> Response:
     """Show the event at a position of the log."""
     found: list[Recorded] = []
     if position.isascii() and position.isdecimal() and int(position[:20]) <= _MAX_POSITION:
         found = call.log.at_positions(call.book, [int(position[:20])])
+    if (
+        found
+        and call.own_account is not None
+        and getattr(found[0].event, "account", None) != call.own_account
+    ):
+        found = []
     if not found:
         message = "there is no event at this position"
         raise NotFound(message)

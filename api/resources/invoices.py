@@ -39,7 +39,14 @@ def list_invoices(call: Call, account: str) -> Response:
     return answer({"data": [invoice_row_view(row) for row in rows], "next": following})
 
 
-@operation("GET", "/v1/invoices/{invoice}", scope="read", book_wide=False, answer=responses.InvoiceView)
+@operation(
+    "GET",
+    "/v1/invoices/{invoice}",
+    scope="read",
+    book_wide=False,
+    query=requests.Read,
+    answer=responses.InvoiceView,
+)
 def get_invoice(call: Call, invoice: str) -> Response:
     """Show an invoice whole, as the log has it now."""
     stream = fold(invoices.evolve, call.log.load(call.book, stream_or_not_found("inv", invoice)))

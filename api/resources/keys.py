@@ -48,7 +48,7 @@ def issue(call: Call, account: str) -> Response:
     "/v1/accounts/{account}/keys",
     scope="read",
     book_wide=False,
-    query=requests.Paged,
+    query=requests.KeysPaged,
     answer=responses.page_of(responses.KeyView),
 )
 def list_keys(call: Call, account: str) -> Response:
@@ -65,7 +65,7 @@ def list_keys(call: Call, account: str) -> Response:
 
 
 def _load(call: Call, key: str) -> Stream[keys.ApiKey]:
-    """Load a key the caller may see: an account's key sees its account's keys, and operator keys take an admin."""
+    """Load a key the caller may see: an account's key sees its account's, and operator keys take an admin."""
     stream = fold(keys.evolve, call.log.load(call.book, stream_or_not_found("key", key)))
     state = keys.require(stream.state)
     if call.own_account not in (None, state.owner):
@@ -76,15 +76,15 @@ def _load(call: Call, key: str) -> Stream[keys.ApiKey]:
     return stream
 
 
-@operation("GET", "/v1/keys/{key}", scope="read", book_wide=False, answer=responses.KeyView)
+@operation(
+    "GET", "/v1/keys/{key}", scope="read", book_wide=False, query=requests.Read, answer=responses.KeyView
+)
 def get_key(call: Call, key: str) -> Response:
     """Show a key as the log has it now."""
     return answer(key_view(_load(call, key), call.now))
 
 
-@operation(
-    "PATCH", "/v1/keys/{key}", scope="write", body=requests.KeyChange, answer=responses.KeyView
-)
+@operation("PATCH", "/v1/keys/{key}", scope="write", body=requests.KeyChange, answer=responses.KeyView)
 def change_key(call: Call, key: str) -> Response:
     """Suspend or resume a key."""
     _load(call, key)
@@ -109,13 +109,12 @@ def rotate(call: Call, key: str) -> Response:
     """Give a key a new secret, shown this once; the old one stops at once."""
     _load(call, key)
     return call.write(
-        lambda context: rotate_key(context, call.checked.mode, key), lambda issued: issued_view(issued, call.now)
+        lambda context: rotate_key(context, call.checked.mode, key),
+        lambda issued: issued_view(issued, call.now),
     )
 
 
-@operation(
-    "POST", "/v1/keys/{key}/suspend", scope="write", body=requests.Reason, answer=responses.KeyView
-)
+@operation("POST", "/v1/keys/{key}/suspend", scope="write", body=requests.Reason, answer=responses.KeyView)
 def suspend(call: Call, key: str) -> Response:
     """Refuse a key until it is resumed."""
     _load(call, key)

@@ -22,13 +22,17 @@ def create(call: Call) -> Response:
     """Create a plan with one recurring fee in advance."""
     body = call.body
     return call.write(
-        lambda context: create_plan(context, body["name"], body["currency"], body["interval"], body["amount"]),
+        lambda context: create_plan(
+            context, body["name"], body["currency"], body["interval"], body["amount"]
+        ),
         plan_view,
         201,
     )
 
 
-@operation("GET", "/v1/plans", scope="read", query=requests.Paged, answer=responses.page_of(responses.PlanView))
+@operation(
+    "GET", "/v1/plans", scope="read", query=requests.PlansPaged, answer=responses.page_of(responses.PlanView)
+)
 def list_plans(call: Call) -> Response:
     """List the book's plans, by id."""
     limit = call.query["limit"]
@@ -39,15 +43,13 @@ def list_plans(call: Call) -> Response:
     return answer({"data": [plan_row_view(row) for row in rows], "next": following})
 
 
-@operation("GET", "/v1/plans/{plan}", scope="read", answer=responses.PlanView)
+@operation("GET", "/v1/plans/{plan}", scope="read", query=requests.Read, answer=responses.PlanView)
 def get_plan(call: Call, plan: str) -> Response:
     """Show a plan as the log has it now."""
     return answer(plan_view(fold(plans.evolve, call.log.load(call.book, stream_or_not_found("plan", plan)))))
 
 
-@operation(
-    "POST", "/v1/plans/{plan}/retire", scope="write", body=requests.Reason, answer=responses.PlanView
-)
+@operation("POST", "/v1/plans/{plan}/retire", scope="write", body=requests.Reason, answer=responses.PlanView)
 def retire(call: Call, plan: str) -> Response:
     """Take a plan off sale; those that have it keep it."""
     return call.write(lambda context: retire_plan(context, plan, call.body["reason"]), plan_view)

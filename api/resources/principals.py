@@ -79,7 +79,7 @@ def issue_operator_key(call: Call, principal: str) -> Response:
     "GET",
     "/v1/principals/{principal}/keys",
     scope="admin",
-    query=requests.Paged,
+    query=requests.KeysPaged,
     answer=responses.page_of(responses.KeyView),
 )
 def list_operator_keys(call: Call, principal: str) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -23,6 +25,11 @@ def healthz(edge: Edge) -> Response:  # noqa: ARG001 - the process answers, and 
     return answer({"status": "ok"})
 
 
+@cache
+def _newest_migration() -> int:
+    return read_migrations()[-1].number
+
+
 @operation("GET", "/readyz", refusals=(503,))
 def readyz(edge: Edge) -> Response:
     """Say whether requests can be carried out: database, migrations, projections."""
@@ -34,7 +41,7 @@ def readyz(edge: Edge) -> Response:
             ).fetchall()
     except (Unavailable, psycopg.Error):
         return problem(503, "unavailable", "the database is out of reach, or has not been migrated")
-    wanted = read_migrations()[-1].number
+    wanted = _newest_migration()
     if newest is None or newest["number"] is None or newest["number"] < wanted:
         return problem(503, "migrations_missing", "run `daybook migrate`")
     if stopped:
@@ -43,12 +50,15 @@ def readyz(edge: Edge) -> Response:
     return answer({"status": "ready"})
 
 
-@operation("GET", "/metrics", refusals=(503,))
+@operation("GET", "/metrics", refusals=())
 def metrics(edge: Edge) -> Response:
     """Give this process's figures, as Prometheus reads them."""
     figures: Metrics = current_app.extensions["daybook"]["metrics"]
-    with edge.log.connection() as connection:
-        figures.read_log(connection, edge.log.head())
+    # Without the database there are still the requests that it failed.
+    with suppress(Unavailable):
+        head = edge.log.head()
+        with edge.log.connection() as connection:
+            figures.read_log(connection, head)
     return Response(figures.text(), 200, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -53,13 +53,16 @@ def list_subscriptions(call: Call, account: str) -> Response:
 
 
 @operation(
-    "GET", "/v1/subscriptions/{subscription}", scope="read", book_wide=False, answer=responses.SubscriptionView
+    "GET",
+    "/v1/subscriptions/{subscription}",
+    scope="read",
+    book_wide=False,
+    query=requests.Read,
+    answer=responses.SubscriptionView,
 )
 def get_subscription(call: Call, subscription: str) -> Response:
     """Show a subscription as the log has it now."""
-    stream = fold(
-        subscriptions.evolve, call.log.load(call.book, stream_or_not_found("sub", subscription))
-    )
+    stream = fold(subscriptions.evolve, call.log.load(call.book, stream_or_not_found("sub", subscription)))
     call.require_account(subscriptions.require(stream.state).account)
     return answer(subscription_view(stream))
 
@@ -94,9 +97,7 @@ def cancel(call: Call, subscription: str) -> Response:
     )
 
 
-@operation(
-    "POST", "/v1/subscriptions/{subscription}/renew", scope="write", answer=responses.SubscriptionView
-)
+@operation("POST", "/v1/subscriptions/{subscription}/renew", scope="write", answer=responses.SubscriptionView)
 def renew(call: Call, subscription: str) -> Response:
     """Open the next period once the present one is over, and issue its invoice."""
     return call.write(lambda context: renew_subscription(context, subscription), billed_view)

@@ -56,6 +56,14 @@ def get_timeline(call: Call, account: str) -> Response:
     return Response(body, 200, content_type="application/json")
 
 
+def _instant(text: str) -> datetime:
+    try:
+        return checked_time(datetime.fromisoformat(text), "at")
+    except ValueError:
+        message = "at: must be a position or an RFC 3339 instant"
+        raise Invalid(message, {"at": ["must be a position or an RFC 3339 instant"]}) from None
+
+
 def _types(text: str | None) -> Sequence[str] | None:
     if text is None:
         return None
@@ -84,9 +92,7 @@ def expand_run(call: Call, account: str, run: str) -> Response:
     if run.isascii() and run.isdecimal() and len(run) < 19:  # noqa: PLR2004 - 64 bits
         with call.reading() as connection:
             call.wait_for(connection, "timeline")
-            positions = timeline.expand(
-                connection, account, int(run), call.query.get("after", 0), limit + 1
-            )
+            positions = timeline.expand(connection, account, int(run), call.query.get("after", 0), limit + 1)
     if not positions:
         message = "there is no such run, or nothing of it beyond this"
         raise NotFound(message)
@@ -116,7 +122,7 @@ def get_state(call: Call, account: str) -> Response:
             message = "at: there is no such position yet"
             raise Invalid(message, {"at": ["there is no such position yet"]})
     else:
-        at = checked_time(datetime.fromisoformat(text), "at")
+        at = _instant(text)
     with call.reading() as connection:
         call.wait_for(connection, "timeline", "balances")
     state = account_state(call.log, call.book, account, at)

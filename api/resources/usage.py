@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     book_wide=False,
     answer=responses.UsageResultView,
     content=CONTENT_TYPES,
-    description="One CloudEvent, a batch of them, or {\"events\": [...]}; each is judged for itself.",
+    description='One CloudEvent, a batch of them, or {"events": [...]}; each is judged for itself.',
 )
 def post_usage(call: Call) -> Response:
     """Record usage events; what is sent again is counted as a duplicate, never twice."""
@@ -53,7 +53,7 @@ def post_usage(call: Call) -> Response:
 
 
 def _admission(call: Call, event: WellFormed) -> dict[str, list[str]]:
-    """Judge what depends on the book and the clock: how far away the time may lie, whose book and account it is."""
+    """Judge what depends on the book and the clock: how far off the time may lie, whose account it is."""
     errors: dict[str, list[str]] = {}
     settings = call.edge.settings
     if event.occurred_at < call.now - timedelta(seconds=settings.usage_max_past_seconds):
@@ -86,7 +86,9 @@ def _answer(
     by_index = {fact.index: fact for fact in facts}
     for refusal in result.rejected:
         fact = by_index[refusal.index]
-        rejected.append({"index": refusal.index, "id": fact.event_id, "errors": {"subject": [refusal.reason]}})
+        rejected.append(
+            {"index": refusal.index, "id": fact.event_id, "errors": {"subject": [refusal.reason]}}
+        )
     body = {
         "accepted": result.accepted,
         "duplicates": result.duplicates,

@@ -278,7 +278,7 @@ def invoice_row_view(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def state_view(state: AccountState, at: int | datetime) -> dict[str, Any]:
-    """Show an account as it was; at a position, a key whose time ran out unrecorded shows as it was recorded."""
+    """Show an account as it was; at a position, keys show as they were recorded, at a time as they were."""
     known_at = EARLIEST if isinstance(at, int) else at
     return {
         "at": at if isinstance(at, int) else instant(at),
@@ -322,7 +322,8 @@ def balance_view(found: Sequence[Balance]) -> dict[str, Any]:
     return {
         "balances": owed,
         "ledger_accounts": [
-            {"ledger_account": one.ledger_account, "balance": money(one.amount, one.currency)} for one in found
+            {"ledger_account": one.ledger_account, "balance": money(one.amount, one.currency)}
+            for one in found
         ],
     }
 

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ledger.events import account, api_key, book, invoice, journal, log, payment, plan, principal, stripe
-from ledger.events import subscription, usage
+from ledger.events import (
+    account,
+    api_key,
+    book,
+    invoice,
+    journal,
+    log,
+    payment,
+    plan,
+    principal,
+    stripe,
+    subscription,
+    usage,
+)
 from ledger.events.base import FORGOTTEN, Actor, Event, Metadata, NewEvent, Recorded
 
 if TYPE_CHECKING:

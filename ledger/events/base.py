@@ -18,7 +18,7 @@ class Event:
 
     topic: ClassVar[str]
     version: ClassVar[int] = 1
-    # Names of the fields that hold personal data: text that is sealed in the log under the subject's data key.
+    # The fields that hold personal data: text that is sealed in the log under the subject's data key.
     personal: ClassVar[tuple[str, ...]] = ()
 
     def subject(self) -> str:
@@ -28,7 +28,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who did it: a principal (kind person, service, stripe, scheduler or system) and the key it used."""
+    """Who did it: a principal (person, service, account, stripe, scheduler or system) and the key it used."""
 
     principal: str
     kind: str

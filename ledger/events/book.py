@@ -50,7 +50,7 @@ class BillingEntityDefined(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEndpointRegistered(Event):
-    """A processor may deliver webhooks to this book through the endpoint; its secret is kept outside the log."""
+    """A processor may deliver webhooks to this book through the endpoint, whose secret is not in the log."""
 
     topic: ClassVar[str] = "book.webhook_endpoint_registered"
 

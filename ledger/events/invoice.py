@@ -84,7 +84,7 @@ class InvoiceDrafted(_OfInvoice):
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceFinalized(_OfInvoice):
-    """The invoice has its number and dates, and is never edited again; the buyer is under the document's own key."""
+    """The invoice has its number and dates and is never edited again; its buyer is under a key of its own."""
 
     topic: ClassVar[str] = "invoice.finalized"
     personal: ClassVar[tuple[str, ...]] = ("buyer_name", "buyer_email", "buyer_tax_id")
@@ -134,7 +134,7 @@ class InvoiceVoided(_OfInvoice):
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceNumberTaken(Event):
-    """The next number of a series went to an invoice: the stream's version is the number, so none is missing."""
+    """The next number of a series went to an invoice: the stream's version is the number, so no gaps."""
 
     topic: ClassVar[str] = "invoice_series.number_taken"
 

@@ -11,7 +11,10 @@ from ledger.events.base import Event
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentReceived(Event):
-    """An account paid an amount, through a processor or outside it; `reference` is the processor's own id."""
+    """An account paid an amount, through a processor or outside it; `reference` is the processor's own id.
+
+    It may come again in the payment's stream, told more fully (a later capture, the payer): the last one holds.
+    """
 
     topic: ClassVar[str] = "payment.received"
 

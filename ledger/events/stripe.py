@@ -31,8 +31,8 @@ class StripeEventReceived(Event):
     def subject(self) -> str:
         """Name whose data key seals the body: the Stripe customer, or this delivery while none is known."""
         if self.customer:
-            return f"stripe-customer:{self.endpoint}:{self.stripe_account}:{self.customer}"
-        return f"stripe-event:{self.endpoint}:{self.stripe_account}:{self.event_id}"
+            return f"stripe-customer:{self.stripe_account}:{self.customer}"
+        return f"stripe-event:{self.stripe_account}:{self.event_id}"
 
 
 @dataclass(frozen=True, kw_only=True)

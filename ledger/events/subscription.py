@@ -58,7 +58,7 @@ class BillingAnchor:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanChanged(_OfSubscription):
-    """The subscription moved to another plan; with an anchor, its calendar starts anew by another interval."""
+    """The subscription moved to another plan; with an anchor, its calendar starts anew."""
 
     topic: ClassVar[str] = "subscription.plan_changed"
 

@@ -1,5 +1,5 @@
 -- schema: accounts
--- Accounts as they stand; name_at and email_at are the instants that name and e-mail address were last set at.
+-- Accounts as they stand.
 
 CREATE TABLE accounts (
     book uuid NOT NULL,
@@ -12,8 +12,6 @@ CREATE TABLE accounts (
     origin text,
     registered_at timestamptz NOT NULL,
     closed_at timestamptz,
-    name_at timestamptz NOT NULL,
-    email_at timestamptz NOT NULL,
     version bigint NOT NULL,
     position bigint NOT NULL,
     PRIMARY KEY (book, account)

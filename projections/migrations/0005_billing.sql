@@ -17,7 +17,7 @@ CREATE TABLE plans (
     PRIMARY KEY (book, plan)
 );
 
--- observed_at and observed_rank tell which of two sightings at Stripe is the newer one.
+-- observed_at is the instant that Stripe said this at.
 CREATE TABLE subscriptions (
     book uuid NOT NULL,
     subscription text COLLATE "C" NOT NULL,
@@ -34,7 +34,6 @@ CREATE TABLE subscriptions (
     ended_at timestamptz,
     billed_through timestamptz,
     observed_at timestamptz,
-    observed_rank text,
     version bigint NOT NULL,
     created_position bigint NOT NULL,
     position bigint NOT NULL,
@@ -62,7 +61,6 @@ CREATE TABLE invoices (
     period_end timestamptz,
     managed_invoice text,
     observed_at timestamptz,
-    observed_rank text,
     version bigint NOT NULL,
     created_position bigint NOT NULL,
     position bigint NOT NULL,

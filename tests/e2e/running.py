@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
@@ -39,12 +39,14 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "api.cli", *arguments]
 
 
-def daybook(*arguments: str, seconds: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
+def daybook(
+    *arguments: str, variables: Mapping[str, str] | None = None, seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Run one subcommand to its end."""
     return subprocess.run(
         command(*arguments),
         cwd=ROOT,
-        env=environment(**variables),
+        env=environment(**(variables or {})),
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -76,13 +78,38 @@ class Answer:
     body: Any
 
 
-class Dev:
+class Served:
+    """A service that answers on a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        """Name the port."""
+        self.port = port
+
+    def ask(self, path: str, key: str | None = None, body: object = None, seconds: float = 10) -> Answer:
+        """Send a request; status 0 when nobody answered."""
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - our own address
+                return Answer(answer.status, json.loads(answer.read()))
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return Answer(refused.code, refused.read().decode())
+        except (OSError, ValueError) as error:
+            # ValueError: the answer was cut off in the middle.
+            return Answer(0, str(error))
+
+
+class Dev(Served):
     """A `daybook dev --json`, from its start to its end."""
 
     def __init__(self, folder: Path, port: int) -> None:
         """Start it; it leads a process group of its own, as it does at a terminal."""
+        super().__init__(port)
         self.folder = folder
-        self.port = port
         self.errors = folder.with_name(f"{folder.name}.log")
         arguments = command("dev", "--json", "--port", str(port), "--data", str(folder))
         with self.errors.open("ab") as errors:
@@ -148,23 +175,6 @@ class Dev:
             except psutil.Error:
                 continue
         return None
-
-    def ask(self, path: str, key: str | None = None, body: object = None, seconds: float = 10) -> Answer:
-        """Send a request; status 0 when nobody answered."""
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - our own address
-                return Answer(answer.status, json.loads(answer.read()))
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return Answer(refused.code, refused.read().decode())
-        except (OSError, ValueError) as error:
-            # ValueError: the answer was cut off in the middle.
-            return Answer(0, str(error))
 
 
 @contextmanager

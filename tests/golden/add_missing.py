@@ -75,13 +75,13 @@ BY_TYPE: dict[Any, Any] = {
 }
 
 
-def sample(described: type[Any]) -> Any:  # noqa: ANN401 - an instance of the class that is passed
+def sample(described: type[Any]) -> Any:
     """Make an instance with a fixed value in every field."""
     hints = get_type_hints(described)
     return described(**{field.name: _value(field.name, hints[field.name]) for field in fields(described)})
 
 
-def _value(name: str, hint: Any) -> Any:  # noqa: ANN401 - whatever the field holds
+def _value(name: str, hint: Any) -> Any:
     """Give a field's fixed value; an optional field is filled."""
     kinds: list[Any] = [each for each in get_args(hint) or (hint,) if each not in (NoneType, ...)]
     if get_origin(hint) is tuple:
@@ -95,7 +95,7 @@ def _value(name: str, hint: Any) -> Any:  # noqa: ANN401 - whatever the field ho
     return _text(name) if kinds[0] is str else BY_TYPE[kinds[0]]
 
 
-def _items(name: str, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type
+def _items(name: str, kind: Any) -> tuple[Any, ...]:
     if kind is Posting:  # an entry balances, even here
         return (sample(Posting), replace(sample(Posting), side="credit"))
     return (_value(name, kind), _value(name, kind))

@@ -81,9 +81,7 @@ class Writer:
         """Append events in one transaction, and give the last one's position."""
         return self.log.append(self.book, events)[-1]
 
-    def usage(
-        self, account: str, *times: datetime, meter: str = "api_calls", quantity: str = "1"
-    ) -> int:
+    def usage(self, account: str, *times: datetime, meter: str = "api_calls", quantity: str = "1") -> int:
         """Append a usage event at each time, and give the last one's position."""
         events = []
         for occurred_at in times:
@@ -118,7 +116,7 @@ class Writer:
 
     # -- facts ---------------------------------------------------------------------------------------
 
-    def account(self, name: str = "ada", **changes: Any) -> str:  # noqa: ANN401 - fields of the event
+    def account(self, name: str = "ada", **changes: Any) -> str:
         """Register an account and give its id."""
         account = self.id_of("acc", name)
         facts = {"name": name.title(), "email": f"{name}@example.com", "currency": "USD", "time_zone": "UTC"}
@@ -274,7 +272,9 @@ class Writer:
             [
                 self.new(f"invoice-{name}", drafted),
                 self.new(f"invoice-{name}", finalized),
-                self.new(f"entry-invoice-{name}", self.entry(account, "receivable", "deferred_revenue", amount)),
+                self.new(
+                    f"entry-invoice-{name}", self.entry(account, "receivable", "deferred_revenue", amount)
+                ),
             ]
         )
         return invoice
@@ -292,13 +292,19 @@ class Writer:
             received_at=self.at,
         )
         applied = PaymentApplied(
-            invoice=self.id_of("inv", invoice_name), account=account, payment=payment, amount=amount, currency="USD"
+            invoice=self.id_of("inv", invoice_name),
+            account=account,
+            payment=payment,
+            amount=amount,
+            currency="USD",
         )
         return self.append(
             [
                 self.new(f"payment-{name}", received),
                 self.new(f"invoice-{invoice_name}", applied),
-                self.new(f"entry-payment-{name}", self.entry(account, "external_asset", "receivable", amount)),
+                self.new(
+                    f"entry-payment-{name}", self.entry(account, "external_asset", "receivable", amount)
+                ),
             ]
         )
 
@@ -331,7 +337,13 @@ class Writer:
     def see_customer(self, account: str, name: str | None, observed_at: datetime) -> int:
         """Observe a customer at Stripe."""
         seen = StripeCustomerObserved(
-            customer="cus_1", account=account, name=name, email=None, deleted=False, observed_at=observed_at
+            customer="cus_1",
+            account=account,
+            name=name,
+            email=None,
+            deleted=False,
+            observed_at=observed_at,
+            stripe_event="evt_1",
         )
         return self.write("stripe-customer", seen)
 
@@ -357,6 +369,7 @@ class Writer:
             cancels_at=None,
             ended_at=None,
             observed_at=observed_at,
+            stripe_event="evt_1",
         )
         return self.write("stripe-subscription", seen)
 
@@ -378,12 +391,15 @@ class Writer:
             due_at=None,
             managed_invoice=managed_invoice,
             observed_at=observed_at,
+            stripe_event="evt_1",
         )
         return self.write("stripe-invoice", seen)
 
     def set_aside(self, position: int) -> int:
         """Set an event aside."""
-        return self.write(f"aside-{position}", EventSetAside(position=position, reason="no projection can take it"))
+        return self.write(
+            f"aside-{position}", EventSetAside(position=position, reason="no projection can take it")
+        )
 
 
 def _line(amount: int) -> InvoiceLine:

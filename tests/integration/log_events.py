@@ -150,13 +150,13 @@ class Background:
         if error is None and self._failures:
             raise self._failures[0]
 
-    def start(self, work: Callable[..., Any], *arguments: Any) -> threading.Thread:  # noqa: ANN401 - passed on
+    def start(self, work: Callable[..., Any], *arguments: Any) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(work, *arguments), daemon=True)
         self._threads.append(thread)
         thread.start()
         return thread
 
-    def _run(self, work: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401 - passed on
+    def _run(self, work: Callable[..., Any], *arguments: Any) -> None:
         try:
             work(*arguments)
         except BaseException as failure:  # noqa: BLE001 - raised again where the test can see it

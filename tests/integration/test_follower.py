@@ -17,15 +17,15 @@ from psycopg.rows import dict_row
 from ledger.events import EVENT_CLASSES
 from ledger.events.account import AccountRenamed
 from projections.applier import SetAsideTooLate, TrackingMoved
-from projections.base import Projection
 from projections.follower import Follower, ProjectionStopped
-from projections.registry import PROJECTIONS
 from projections.rebuild import rebuild, verify
+from projections.registry import PROJECTIONS
 from tests.integration.histories import MASTER_KEY, NOON, Writer, write_everything
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from projections.base import Projection
     from projections.batch import Batch
     from tests.postgres import Database
 
@@ -38,7 +38,11 @@ def writer(database: Database) -> Iterator[Writer]:
         yield one
 
 
-def follower_of(database: Database, *projections: Projection, **options: Any) -> Follower:
+def follower_of(
+    database: Database,
+    *projections: Projection,
+    **options: Any,
+) -> Follower:
     return Follower(database.follower_url, MASTER_KEY, projections or PROJECTIONS.values(), **options)
 
 
@@ -90,7 +94,7 @@ def test_every_projection_decides_for_every_topic(name: str) -> None:
 
 def test_a_projection_that_forgets_a_topic_cannot_be_made() -> None:
     usage = PROJECTIONS["usage"]
-    with pytest.raises(AssertionError, match="neither handles nor ignores \\['account.closed'\\]"):
+    with pytest.raises(AssertionError, match=r"neither handles nor ignores \['account.closed'\]"):
         replace(usage, ignored=usage.ignored - {"account.closed"})
     with pytest.raises(AssertionError, match="both handles and ignores"):
         replace(usage, ignored=usage.ignored | usage.handled)
@@ -180,7 +184,9 @@ def test_a_follower_stops_when_another_moves_its_tracking(database: Database, wr
 
     def interrupted(connection: psycopg.Connection[Any], batch: Batch) -> None:
         accounts.apply(connection, batch)
-        connection.execute("UPDATE daybook.tracking SET position = %s WHERE projection = 'accounts'", (second,))
+        connection.execute(
+            "UPDATE daybook.tracking SET position = %s WHERE projection = 'accounts'", (second,)
+        )
 
     with (
         closing(follower_of(database, replace(accounts, apply=interrupted), batch_rows=1)) as follower,

@@ -179,7 +179,7 @@ def test_a_query_that_is_wrong_is_refused_by_name(world: HttpWorld, query: dict[
 
 def test_what_an_account_was_called_is_never_in_the_log_as_text(world: HttpWorld) -> None:
     account = world.operator.new_account("Ada Lovelace", email="ada@lovelace.example")
-    assert NOW == world.now
+    assert world.now == NOW
     position = world.operator.patch(f"/v1/accounts/{account}", {"name": "Grace Hopper"})
     body = ok(world.operator.get(f"/v1/events/{position_of(position)}"))
     assert body["type"] == "account.renamed"

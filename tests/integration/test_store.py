@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from eventsourcing.persistence import IntegrityError
 from psycopg import sql
-from psycopg.errors import CheckViolation
 
 from ledger.errors import NotFound, VersionConflict
-from ledger.events import FORGOTTEN
-from ledger.store import Guard, bind_book, follow, listen
+from ledger.store import Guard, bind_book, listen
 from tests.integration.log_events import (
     BOOK,
     INSTANT,
     OTHER_BOOK,
     Background,
     Extras,
-    connected,
-    entry,
     fact,
-    posting,
-    renamed,
     wait_until,
     waits_for_the_log,
 )
@@ -35,9 +27,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
 
-    from ledger.events.journal import Posting
     from ledger.store import Log
-    from tests.postgres import Database
 
 STREAM, GUARDED = UUID(int=0x57), UUID(int=0x60)
 
@@ -278,145 +268,6 @@ def test_what_goes_with_no_events_commits_and_its_failure_is_not_taken_for_succe
     assert answers(owner) == ["[]"]
     with pytest.raises(VersionConflict):
         log.append(BOOK, [], extra=remember(log, []))
-
-
-# -- journal entries ------------------------------------------------------------------------------------
-
-
-def test_a_balanced_entry_is_kept(log: Log) -> None:
-    new = entry(posting("debit", 300), posting("credit", 200), posting("credit", 100))
-    log.append(BOOK, [new])
-    assert [each.event for each in log.load(BOOK, new.stream)] == [new.event]
-
-
-@pytest.mark.parametrize(
-    "postings",
-    [
-        [],
-        [posting("debit", 0)],
-        [posting("debit", 300), posting("credit", 299)],
-        [posting("debit", 300, "EUR"), posting("credit", 300, "USD")],
-        [posting("debit", 300), posting("credit", 300, functional=299)],
-        [posting("debit", -300), posting("credit", -300)],
-        [posting("debit", 300), posting("CREDIT", 300)],
-    ],
-    ids=["empty", "alone", "off by one", "two currencies", "functional", "negative", "no such side"],
-)
-def test_postgres_refuses_an_unbalanced_entry(log: Log, postings: list[Posting]) -> None:
-    # Not a version conflict: trying again cannot help, so it must not look as if it could.
-    new = entry(*postings)
-    with pytest.raises(IntegrityError, match=r"entry|posting"):
-        log.append(BOOK, [new])
-    assert log.load(BOOK, new.stream) == []
-
-
-DEBIT = {
-    "side": "debit",
-    "amount": 5,
-    "currency": "EUR",
-    "functional_amount": 5,
-    "functional_currency": "EUR",
-}
-
-
-@pytest.mark.parametrize(
-    "credit",
-    [
-        DEBIT,
-        DEBIT | {"side": "credit", "amount": 4},
-        DEBIT | {"side": None},
-        DEBIT | {"side": "credit", "amount": None},
-        DEBIT | {"side": "credit", "currency": None},
-        {},
-    ],
-    ids=["two debits", "off by one", "no side", "no amount", "no currency", "nothing"],
-)
-def test_postgres_refuses_an_unbalanced_entry_that_no_code_of_ours_wrote(
-    database: Database, credit: dict[str, object]
-) -> None:
-    write = (
-        "INSERT INTO log.events (originator_id, originator_version, topic, state)"
-        " VALUES (gen_random_uuid(), 1, 'journal.entry_posted', convert_to(%s, 'UTF8'))"
-    )
-    with connected(database.app_url, BOOK) as connection:
-        balanced = json.dumps({"data": {"postings": [DEBIT, DEBIT | {"side": "credit"}]}})
-        assert connection.execute(write, (balanced,)).rowcount == 1
-        unbalanced = json.dumps({"data": {"postings": [DEBIT, credit]}})
-        with pytest.raises(CheckViolation, match=r"entry|posting"):
-            connection.execute(write, (unbalanced,))
-
-
-# -- personal data --------------------------------------------------------------------------------------
-
-
-def destroy_data_key(owner: Connection[DictRow], subject: str, book: UUID = BOOK) -> None:
-    done = owner.execute(
-        "UPDATE daybook.data_keys SET wrapped = NULL, destroyed_at = now() WHERE book = %s AND subject = %s",
-        (book, subject),
-    )
-    assert done.rowcount == 1
-
-
-def names(log: Log, stream: UUID, book: UUID = BOOK) -> list[str | None]:
-    return [getattr(each.event, "name", None) for each in log.load(book, stream)]
-
-
-def test_a_persons_fields_are_unreadable_in_the_table_and_read_by_the_log(
-    log: Log, owner: Connection[DictRow]
-) -> None:
-    log.append(BOOK, [renamed(STREAM, 1, "Zoë")])
-    assert names(log, STREAM) == ["Zoë"]
-    row = owner.execute("SELECT state FROM log.events").fetchone()
-    assert row is not None
-    assert "Zoë".encode() not in bytes(row["state"])
-    wrapped = owner.execute("SELECT wrapped FROM daybook.data_keys").fetchone()
-    assert wrapped is not None
-    assert len(wrapped["wrapped"]) == 12 + 32 + 16
-
-
-def test_destroying_a_key_forgets_its_person_at_every_position_and_nobody_else(
-    log: Log, owner: Connection[DictRow]
-) -> None:
-    other = uuid4()
-    log.append(BOOK, [renamed(STREAM, 1, "Zoë"), renamed(STREAM, 2, None), renamed(STREAM, 3, "Zed")])
-    log.append(BOOK, [renamed(other, 1, "Ada", account="acc_2")])
-    log.append(OTHER_BOOK, [renamed(uuid4(), 1, "Zoë", book=OTHER_BOOK)])
-    destroy_data_key(owner, "account:acc_1")
-    assert names(log, STREAM) == [FORGOTTEN, None, FORGOTTEN]
-    assert names(log, other) == ["Ada"]
-    count = owner.execute("SELECT count(*) AS n FROM daybook.data_keys WHERE wrapped IS NOT NULL").fetchone()
-    assert count == {"n": 2}
-
-
-def test_a_follower_reads_persons_of_all_books_until_they_are_forgotten(
-    log: Log, follower: Connection[DictRow], owner: Connection[DictRow]
-) -> None:
-    log.append(BOOK, [renamed(STREAM, 1, "Zoë")])
-    log.append(OTHER_BOOK, [renamed(GUARDED, 1, "Ada", book=OTHER_BOOK)])
-    rows = follow(follower, 0, 10)
-    assert [getattr(each.event, "name", None) for each in log.decode(follower, rows)] == ["Zoë", "Ada"]
-    destroy_data_key(owner, "account:acc_1", OTHER_BOOK)
-    assert [getattr(each.event, "name", None) for each in log.decode(follower, rows)] == ["Zoë", FORGOTTEN]
-
-
-def test_a_person_who_was_forgotten_takes_no_new_facts(log: Log, owner: Connection[DictRow]) -> None:
-    log.append(BOOK, [renamed(STREAM, 1, "Zoë")])
-    destroy_data_key(owner, "account:acc_1")
-    with pytest.raises(NotFound, match="forgotten"):
-        log.append(BOOK, [renamed(STREAM, 2, "Zoë")])
-    log.append(BOOK, [renamed(STREAM, 2, None)])
-    assert names(log, STREAM) == [FORGOTTEN, None]
-
-
-def test_first_facts_about_one_person_from_many_threads_share_one_key(
-    log: Log, owner: Connection[DictRow]
-) -> None:
-    streams = [uuid4() for _ in range(6)]
-    with Background() as background:
-        for stream in streams:
-            background.start(log.append, BOOK, [renamed(stream, 1, "Zoë")])
-    assert [names(log, stream) for stream in streams] == [["Zoë"]] * 6
-    assert owner.execute("SELECT count(*) AS n FROM daybook.data_keys").fetchone() == {"n": 1}
 
 
 # -- waking and binding ---------------------------------------------------------------------------------

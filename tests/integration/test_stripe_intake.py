@@ -283,7 +283,7 @@ def test_a_delivery_that_loses_a_race_is_compared_with_the_winner(
     for digest, new in (("other", True), ("other", False), (winner.digest, False)):
         genuine, looks = world.log.load, iter(range(1))
 
-        def load(*asked: Any, looks: Iterator[int] = looks) -> list[Recorded]:  # noqa: ANN401 - passed on
+        def load(*asked: Any, looks: Iterator[int] = looks) -> list[Recorded]:
             return genuine(*asked) if next(looks, None) is None else []  # noqa: B023 - called in this turn
 
         monkeypatch.setattr(world.log, "load", load)

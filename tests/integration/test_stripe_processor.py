@@ -225,7 +225,7 @@ def test_an_unavailable_database_is_tried_again(world: World, monkeypatch: pytes
     monkeypatch.setattr(stripe_processor, "_FIRST_DELAY_SECONDS", 0.01)
     genuine, failures = apply_fact, iter(range(3))
 
-    def failing(*arguments: Any) -> None:  # noqa: ANN401 - passed on
+    def failing(*arguments: Any) -> None:
         if next(failures, None) is not None:
             raise Unavailable("the database is out of reach")
         genuine(*arguments)
@@ -245,7 +245,7 @@ def test_a_defect_holds_up_one_delivery_and_no_other(
 ) -> None:
     genuine = apply_fact
 
-    def defective(context: Any, delivery: Any, fact: Any) -> None:  # noqa: ANN401 - passed on
+    def defective(context: Any, delivery: Any, fact: Any) -> None:
         if fact.customer == "cus_1":
             message = "ada@example.com"
             raise KeyError(message)

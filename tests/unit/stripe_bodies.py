@@ -63,7 +63,7 @@ def facts_of(content: object) -> tuple[Fact, ...]:
     return read_facts(envelope_of(content))
 
 
-def only(kind: type[Any], content: object) -> Any:  # noqa: ANN401 - each test knows the fact it asks for
+def only(kind: type[Any], content: object) -> Any:
     (found,) = [fact for fact in facts_of(content) if isinstance(fact, kind)]
     return found
 

@@ -191,7 +191,7 @@ def test_the_buyer_on_an_invoice_is_under_the_documents_own_key() -> None:
 
 @pytest.mark.parametrize(
     ("customer", "subject"),
-    [("cus_1", "stripe-customer:whe_1:acct_1:cus_1"), (None, "stripe-event:whe_1:acct_1:evt_1")],
+    [("cus_1", "stripe-customer:acct_1:cus_1"), (None, "stripe-event:acct_1:evt_1")],
 )
 def test_a_raw_stripe_body_is_sealed_for_its_customer_or_for_itself(
     customer: str | None, subject: str

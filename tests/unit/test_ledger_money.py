@@ -69,7 +69,7 @@ def test_every_withdrawn_currency_is_known_to_py_moneyed() -> None:
 
 
 @pytest.mark.parametrize("currency", ["", "usd", "US", "XAU", "XXX", "BTC", "USD ", "USD\0", None, 840])
-def test_an_unknown_currency_is_refused(currency: Any) -> None:  # noqa: ANN401 - any value may be passed by mistake
+def test_an_unknown_currency_is_refused(currency: Any) -> None:
     with pytest.raises(UnknownCurrency) as refused:
         Money(1, currency)
     assert refused.value.code == "unknown_currency"
@@ -86,7 +86,7 @@ def test_a_currency_knows_its_minor_unit_digits(currency: str, digits: int) -> N
 
 
 @pytest.mark.parametrize("amount", [True, False, 1.0, "1", None, Decimal(1)])
-def test_an_amount_that_is_not_an_integer_is_refused(amount: Any) -> None:  # noqa: ANN401 - any value may be passed
+def test_an_amount_that_is_not_an_integer_is_refused(amount: Any) -> None:
     with pytest.raises(InexactAmount):
         Money(amount, "USD")
 
@@ -209,7 +209,7 @@ def test_weights_that_share_nothing_out_are_refused(weights: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.5, True, "1", None])
-def test_a_weight_that_is_not_exact_is_refused(weight: Any) -> None:  # noqa: ANN401 - any value may be passed
+def test_a_weight_that_is_not_exact_is_refused(weight: Any) -> None:
     with pytest.raises(InexactAmount):
         usd(1).allocate([weight])
 
@@ -249,14 +249,14 @@ def test_rounding_agrees_with_the_decimal_module(value: Decimal) -> None:
 
 
 @given(DECIMALS | st.fractions(-(10**9), 10**9) | SMALL, st.sampled_from(sorted(ROUNDINGS)))
-def test_every_rounding_gives_a_nearest_integer(value: Any, name: Any) -> None:  # noqa: ANN401 - drawn from several types
+def test_every_rounding_gives_a_nearest_integer(value: Any, name: Any) -> None:
     rounded = ROUNDINGS[name](value)
     assert type(rounded) is int
     assert abs(Fraction(value) - rounded) <= Fraction(1, 2)
 
 
 @given(DECIMALS, DECIMALS, st.sampled_from(sorted(ROUNDINGS)))
-def test_every_rounding_keeps_order(left: Decimal, right: Decimal, name: Any) -> None:  # noqa: ANN401 - a rounding's name
+def test_every_rounding_keeps_order(left: Decimal, right: Decimal, name: Any) -> None:
     low, high = sorted([left, right])
     assert ROUNDINGS[name](low) <= ROUNDINGS[name](high)
 
@@ -272,7 +272,7 @@ def test_a_number_out_of_range_is_not_rounded(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, math.nan, True, "0.5"])
-def test_a_number_that_is_not_exact_is_not_rounded(value: Any) -> None:  # noqa: ANN401 - any value may be passed
+def test_a_number_that_is_not_exact_is_not_rounded(value: Any) -> None:
     with pytest.raises(InexactAmount):
         round_half_away(value)
 

@@ -322,7 +322,7 @@ def test_an_unknown_zone_is_refused(zone: str) -> None:
 
 @pytest.mark.parametrize("interval", ["day", "", "Month"])
 @pytest.mark.parametrize("month", [None, 1])
-def test_an_unknown_interval_is_refused(interval: Any, month: int | None) -> None:  # noqa: ANN401 - any text may be passed
+def test_an_unknown_interval_is_refused(interval: Any, month: int | None) -> None:
     with pytest.raises(UnknownInterval):
         period_starting(Anchor(1, time(), "UTC", month=month), interval, utc("2026-01-01"))
 

@@ -170,7 +170,7 @@ def test_a_period_without_a_whole_unit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("amount", [1.5, True, None])
-def test_a_price_that_is_not_an_integer_is_refused(amount: Any) -> None:  # noqa: ANN401 - any value may be passed
+def test_a_price_that_is_not_an_integer_is_refused(amount: Any) -> None:
     with pytest.raises(InexactAmount):
         prorate(amount, JUNE, JUNE.start, JUNE.end)
 

@@ -55,7 +55,7 @@ def item(name: str, start: datetime, end: datetime, **changes: object) -> Subscr
     return SubscriptionItemFact(item=name, period_start=start, period_end=end, **{**plain, **changes})
 
 
-def subscribed(name: str, customer: str, as_of: datetime, **changes: Any) -> SubscriptionFact:  # noqa: ANN401
+def subscribed(name: str, customer: str, as_of: datetime, **changes: Any) -> SubscriptionFact:
     plain: dict[str, Any] = {
         "status": "active",
         "cancel_at": None,
@@ -68,7 +68,7 @@ def subscribed(name: str, customer: str, as_of: datetime, **changes: Any) -> Sub
     return SubscriptionFact(subscription=name, customer=customer, as_of=as_of, **{**plain, **changes})
 
 
-def invoiced(name: str, customer: str, as_of: datetime, **changes: Any) -> InvoiceFact:  # noqa: ANN401
+def invoiced(name: str, customer: str, as_of: datetime, **changes: Any) -> InvoiceFact:
     plain: dict[str, Any] = {
         "subscription": None,
         "number": None,
@@ -93,7 +93,7 @@ def invoiced(name: str, customer: str, as_of: datetime, **changes: Any) -> Invoi
     return InvoiceFact(invoice=name, customer=customer, as_of=as_of, **{**plain, **changes})
 
 
-def lined(name: str, amount: int, start: datetime, end: datetime, **changes: Any) -> InvoiceLineFact:  # noqa: ANN401
+def lined(name: str, amount: int, start: datetime, end: datetime, **changes: Any) -> InvoiceLineFact:
     price, product = FREE_PRICE
     plain: dict[str, Any] = {
         "currency": "USD",
@@ -110,7 +110,7 @@ def lined(name: str, amount: int, start: datetime, end: datetime, **changes: Any
     )
 
 
-def paid(key: str, amount: int, source: str, as_of: datetime, **changes: Any) -> PaymentFact:  # noqa: ANN401
+def paid(key: str, amount: int, source: str, as_of: datetime, **changes: Any) -> PaymentFact:
     plain: dict[str, Any] = {
         "payment_intent": key,
         "charge": None,
