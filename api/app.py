@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -28,6 +30,7 @@ from ledger.errors import (
     Unavailable,
     UnsupportedContent,
 )
+from projections.applier import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +60,14 @@ def create_app(
     app.extensions["daybook"] = {"edge": edge, "metrics": metrics}
     for one in OPERATIONS:
         rule = one.path.replace("{", "<").replace("}", ">")
-        app.add_url_rule(rule, f"{one.method} {one.path}", _door(edge, one), methods=[one.method])
+        app.add_url_rule(
+            rule,
+            f"{one.method} {one.path}",
+            _door(edge, one),
+            methods=[one.method],
+            # What is not documented is not served.
+            provide_automatic_options=False,
+        )
     app.register_error_handler(HTTPException, _http_problem)
     app.before_request(_begin)
     app.after_request(lambda response: _finish(metrics, response))
@@ -76,17 +86,24 @@ def _door(edge: Edge, one: Operation) -> Callable[..., Response]:
             return replayed(replay)
         except DaybookError as error:
             if status_of(error) is None:
-                _errors.exception("operation %s failed", one.name)
+                _report(one, error)
             return problem_of(error)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             return problem_of(Unavailable("the database is out of reach"))
         except HTTPException:
             raise
-        except Exception:
-            _errors.exception("operation %s failed", one.name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            _report(one, error)
             return problem(500, "internal", "the request could not be carried out")
 
     return view
+
+
+def _report(one: Operation, error: Exception) -> None:
+    """Log which defect it was and where, but not in its own words, which may quote what is in an event."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    _errors.error("operation %s failed: %s (%s)", one.name, describe(error), places)
 
 
 def _call(edge: Edge, one: Operation) -> Call:

@@ -26,8 +26,20 @@ def _cli_page() -> str:
     return "".join(_cli_lines(daybook))
 
 
+def _http_page() -> str:
+    from api import resources
+    from api.reference import markdown
+
+    resources.load()
+    return markdown()
+
+
 # What each page is called, and what writes it.
-_PAGES: Final[Mapping[str, Callable[[], str]]] = {"events": _events_page, "cli": _cli_page}
+_PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "events": _events_page,
+    "cli": _cli_page,
+    "http": _http_page,
+}
 
 
 @click.command()

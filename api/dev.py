@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from api.data_folder import DataFolderLock
@@ -39,19 +40,23 @@ def run_dev(
 ) -> None:
     """Run until told to stop; `announce` is told once, when everything is ready."""
     secrets = _prepare(folder, port)
-    with stop_on_signals() as stop, EmbeddedPostgres(folder) as server:
-        migrate(server.url)
-        variables = {**_inherited(), **secrets, "DATABASE_URL": server.url}
-        settings = Settings.from_mapping(variables)
-        family = Family(_children(settings, variables, port))
-        try:
-            family.start()
-            supervisor = _Supervisor(server, family, stop, say)
-            if supervisor.wait_until_ready(port):
-                announce(_ready(settings, server.url, folder, port))
-                supervisor.look_after_until_stopped()
-        finally:
-            family.stop(_STOP_SECONDS)
+    postgres = EmbeddedPostgres(folder)
+    variables = {**_inherited(), **secrets, "DATABASE_URL": postgres.url}
+    settings = Settings.from_mapping(variables)
+    family = Family(_children(settings, variables, port))
+    with stop_on_signals() as stop, ExitStack() as ending:
+        # Python takes as long to import everything as PostgreSQL to start: they do it side by side.
+        ending.callback(family.stop, _STOP_SECONDS)
+        family.start()
+        ending.enter_context(postgres)
+        # What ends is ended backwards, and the children before the server that they use.
+        ending.callback(family.stop, _STOP_SECONDS)
+        migrate(postgres.url)
+        family.go()
+        supervisor = _Supervisor(postgres, family, stop, say)
+        if supervisor.wait_until_ready(port):
+            announce(_ready(settings, postgres.url, folder, port))
+            supervisor.look_after_until_stopped()
 
 
 def _prepare(folder: Path, port: int) -> dict[str, str]:

@@ -122,7 +122,7 @@ _FILL: Final = f"UPDATE daybook.idempotent_answers SET wrapped_answer = %s WHERE
 
 
 def slot_for(log: Log, book: UUID, key: str, idempotency_key: str, request: Any, now: datetime) -> Slot:
-    """Make the slot of a request: its method, path, precondition, kind of content and body make it that one."""
+    """Make the slot of a request, told by its method, path, precondition, kind of content and body."""
     if not 0 < len(idempotency_key) <= _MAX_KEY_CHARACTERS or "\x00" in idempotency_key:
         reason = f"must have 1 to {_MAX_KEY_CHARACTERS} characters"
         message = f"Idempotency-Key {reason}"

@@ -1,11 +1,10 @@
-"""The API's own description: OpenAPI from the declared operations, and the same as a page."""
+"""The API's own description: OpenAPI from the declared operations."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
@@ -14,9 +13,6 @@ from api.edge import OPERATIONS, Operation
 from api.errors import TITLES
 from schemas import responses
 from schemas.usage_wire import BATCH, ENVELOPE, SINGLE
-
-if TYPE_CHECKING:
-    from marshmallow import Schema
 
 _USAGE_EVENT: Final[dict[str, Any]] = {
     "type": "object",
@@ -51,7 +47,8 @@ _USAGE_CONTENT: Final[dict[str, Any]] = {
 _OTHER_CONTENT: Final = {"/metrics": "text/plain", "/docs": "text/html"}
 
 
-def _name_of(schema: Any) -> str:
+def name_of(schema: Any) -> str:
+    """Name a schema as the documentation does."""
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("View").lstrip("_") or kind.__name__
 
@@ -64,7 +61,7 @@ def document() -> dict[str, Any]:
         version="1",
         openapi_version="3.0.3",
         info={"description": "The event-sourced billing ledger."},
-        plugins=[MarshmallowPlugin(schema_name_resolver=_name_of)],
+        plugins=[MarshmallowPlugin(schema_name_resolver=name_of)],
     )
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     spec.components.security_scheme("header", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
@@ -144,74 +141,3 @@ def _refusals(one: Operation) -> dict[str, Any]:
         str(status): {"description": TITLES.get(status, "Refused."), "content": reference}
         for status in sorted(statuses)
     }
-
-
-@cache
-def readable() -> str:
-    """Write the reference as one HTML page that loads nothing from anywhere."""
-    described = document()
-    rows = [_section(tag) for tag in dict.fromkeys(one.tag for one in OPERATIONS)]
-    return _PAGE.format(
-        title=escape(described["info"]["title"]),
-        contents="".join(
-            f'<a href="#{tag}">{tag}</a>' for tag in dict.fromkeys(one.tag for one in OPERATIONS)
-        ),
-        sections="".join(rows),
-    )
-
-
-def _section(tag: str) -> str:
-    operations = [_article(one) for one in OPERATIONS if one.tag == tag]
-    return f'<section id="{tag}"><h2>{tag}</h2>{"".join(operations)}</section>'
-
-
-def _article(one: Operation) -> str:
-    scope = f"<p>Scope <code>{one.scope}</code></p>" if one.scope else ""
-    body = "" if one.body is None else f"<h4>Body</h4>{_fields(one.body)}"
-    query = "" if one.query is None else f"<h4>Query</h4>{_fields(one.query)}"
-    result = "" if one.answer is None else f"<h4>Answers {one.status}</h4>{_fields(one.answer)}"
-    note = f"<p>{escape(one.description)}</p>" if one.description else ""
-    return (
-        f"<article><h3><code>{one.method} {escape(one.path)}</code></h3><p>{escape(one.summary)}.</p>"
-        f"{note}{scope}{query}{body}{result}</article>"
-    )
-
-
-def _fields(schema: type[Schema]) -> str:
-    described = "".join(
-        f"<tr><td><code>{escape(field.data_key or name)}</code></td><td>{_kind(field)}</td>"
-        f"<td>{'required' if field.required else ''}</td></tr>"
-        for name, field in schema().fields.items()
-    )
-    return f"<table>{described}</table>"
-
-
-def _kind(field: Any) -> str:
-    inner = getattr(field, "inner", None)
-    if inner is not None:
-        return f"list of {_kind(inner)}"
-    nested = getattr(field, "nested", None)
-    return _name_of(nested) if nested is not None else type(field).__name__.lstrip("_").lower()
-
-
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title} API</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; color: #1c1c1c; }}
-nav a {{ margin-right: 1rem; }}
-article {{ border-top: 1px solid #ddd; padding: .5rem 0 1rem; }}
-h3 code {{ background: #eef3f8; padding: .2rem .4rem; border-radius: .2rem; }}
-h4 {{ margin: .6rem 0 .2rem; }}
-table {{ border-collapse: collapse; }}
-td {{ border-bottom: 1px solid #eee; padding: .1rem 1rem .1rem 0; }}
-</style></head><body>
-<h1>{title} API</h1>
-<p>Send a key as <code>Authorization: Bearer …</code> or <code>X-API-Key: …</code>. Errors are
-<code>application/problem+json</code>. Every POST takes an <code>Idempotency-Key</code>. A write answers with
-<code>Daybook-Position</code>; a read waits for it with <code>at_least</code>. The machine-readable description is at
-<a href="/openapi.json">/openapi.json</a>.</p>
-<nav>{contents}</nav>
-{sections}
-</body></html>
-"""

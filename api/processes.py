@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,25 +24,37 @@ _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 5.0
 _STEADY_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
+_WATCH_SECONDS: Final = 0.5
+_STANDARD_INPUT: Final = 0
+_GO: Final = b"\n"
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def end_with_parent(pipe: int | None = None) -> None:
+def end_with_parent(parent: int) -> None:
     """End this process at once when its parent is gone, however that ended; to be called on the main thread.
 
     At once is safe, because any process here may be killed at any moment, and it frees the port for the next
-    start. On Linux the kernel sees to it; elsewhere a pipe whose other end only the parent holds, or the
-    parent's id.
+    start. On Linux the kernel sees to it; elsewhere the parent's id, which changes, tells.
     """
-    parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if pipe is not None:
-        _watch(lambda: os.read(pipe, 1))
-    elif sys.platform != "linux":
+    else:
         _watch(lambda: _wait_while_parent_is(parent))
     if os.getppid() != parent:
         _end()
+
+
+def wait_for_parent() -> None:
+    """Wait for the word of the parent that started this process as a `Child`, and end when the parent does.
+
+    The parent's end of our standard input is its alone, so its closing tells on any system that it is gone.
+    Ctrl-C is left to the parent until this process has a way of its own to stop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(os.getppid())
+    if not os.read(_STANDARD_INPUT, len(_GO)):
+        _end()
+    _watch(lambda: os.read(_STANDARD_INPUT, 1))
 
 
 def _watch(wait: Callable[[], object]) -> None:
@@ -54,7 +67,7 @@ def _watch(wait: Callable[[], object]) -> None:
 
 def _wait_while_parent_is(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(0.5)
+        time.sleep(_WATCH_SECONDS)
 
 
 def _end() -> None:
@@ -78,17 +91,31 @@ class Child:
         """The subcommand."""
         return self.arguments[0]
 
-    def start(self, pipe: int) -> None:
-        """Start it in our own process group, its standard output on our standard error."""
+    def start(self) -> None:
+        """Start it in our process group, its standard output on our standard error; it waits for our word."""
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603 - our own program and arguments, no shell
-            [sys.executable, "-m", "api.cli", *self.arguments, "--parent-pipe", str(pipe)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "api.cli", *self.arguments, "--child"],
+            stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),
             cwd=_ROOT,
             env=dict(self.environment),
-            pass_fds=(pipe,),
         )
+
+    def go(self) -> None:
+        """Give the word."""
+        if self.process is not None and self.process.stdin is not None:
+            # One that has died meanwhile is found dead later.
+            with suppress(BrokenPipeError):
+                os.write(self.process.stdin.fileno(), _GO)
+
+    def forget(self) -> None:
+        """Let go of a process that has ended, or is ending."""
+        if self.process is not None:
+            self.process.wait()
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+        self.process = None
 
     def found_dead(self) -> int | None:
         """Give the exit status once when the process has ended, and plan its next start."""
@@ -98,7 +125,8 @@ class Child:
         self.deaths += 1
         if now - self.started_at > _STEADY_SECONDS:
             self.delay_seconds = _FIRST_DELAY_SECONDS
-        self.process, self.restart_at = None, now + self.delay_seconds
+        self.forget()
+        self.restart_at = now + self.delay_seconds
         self.delay_seconds = min(self.delay_seconds * 2, _LONGEST_DELAY_SECONDS)
         return status
 
@@ -109,13 +137,16 @@ class Family:
     def __init__(self, children: Sequence[Child]) -> None:
         """Remember the children; none is started yet."""
         self._children = children
-        # Nobody ever writes to it: a child reads its end when our end is closed, which is when we are gone.
-        self._read_end, self._write_end = os.pipe()
 
     def start(self) -> None:
-        """Start every child."""
+        """Start every child: each makes itself ready, and waits for the word."""
         for child in self._children:
-            child.start(self._read_end)
+            child.start()
+
+    def go(self) -> None:
+        """Give every child the word."""
+        for child in self._children:
+            child.go()
 
     def look_after(self, say: Callable[[str], None]) -> None:
         """Start again what has died, once its delay is over."""
@@ -124,7 +155,8 @@ class Family:
             if status is not None:
                 say(f"{child.name} ended ({_how(status)}); it starts again.")
             if child.process is None and time.monotonic() >= child.restart_at:
-                child.start(self._read_end)
+                child.start()
+                child.go()
 
     def most_deaths(self) -> tuple[str, int]:
         """Name the child that died most often, and say how often."""
@@ -140,10 +172,7 @@ class Family:
             time.sleep(_POLL_SECONDS)
         for child in self._children:
             _signal(child, signal.SIGKILL)
-            if child.process is not None:
-                child.process.wait()
-        os.close(self._write_end)
-        os.close(self._read_end)
+            child.forget()
 
 
 def _alive(child: Child) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from api import resources
 from api.logs import log_to_standard_error
 from api.processes import end_with_parent
 
@@ -42,11 +44,20 @@ def serve_http(host: str, port: int, workers: int) -> None:
     ).serve(target_loader=load_application)
 
 
+def import_application() -> None:
+    """Import what the application is made of: workers, which are forked from this process, then have it."""
+    importlib.import_module("api.app")
+    resources.load()
+
+
 def load_application(target: str) -> Callable[..., Any]:
     """Load the application in a worker, which ends with its server and leaves a Ctrl-C to it."""
-    end_with_parent()
+    server = multiprocessing.parent_process()
+    assert server is not None, "a worker has a server"
+    assert server.pid is not None, "the server runs"
+    end_with_parent(server.pid)
     log_to_standard_error()
-    # At a terminal Ctrl-C reaches every process; a worker that took it too would look crashed to its server.
+    # At a terminal Ctrl-C reaches every process; a worker that took it would look crashed to its server.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     module, _, name = target.partition(":")
     application: Callable[..., Any] = getattr(importlib.import_module(module), name)

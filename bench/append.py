@@ -1,115 +1,84 @@
-"""How fast usage is appended, against binary COPY into a table of the same shape in the same run."""
+"""How fast events are appended, against PostgreSQL's own limit in the same database and the same moments."""
 
 from __future__ import annotations
 
-import resource
-import struct
-import sys
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from bench import bare_table
 from bench.database import fresh_database
 from bench.made_up import BATCH_EVENTS, BOOK, usage_batches
 from bench.progress import counted
 from bench.results import Result, result
-from ledger.codec import encode
+from bench.timing import Timing, peak_memory_mib
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    from ledger.events import NewEvent
+    from psycopg import Connection
+
     from ledger.store import Log
 
-# The shape of log.events (16 partitions, two indexes) with nothing that makes it a log: no trigger, no row-level
-# security, no default; the rows bring their positions and times along.
-_BARE_TABLE: Final = """
-CREATE SCHEMA bare;
-CREATE TABLE bare.events (LIKE log.events, PRIMARY KEY (originator_id, originator_version))
-    PARTITION BY HASH (originator_id);
-DO $$ BEGIN
-    FOR part IN 0..15 LOOP
-        EXECUTE format('CREATE TABLE bare.events_%s PARTITION OF bare.events FOR VALUES WITH'
-            ' (MODULUS 16, REMAINDER %s)', part, part);
-    END LOOP;
-END $$;
-CREATE INDEX ON bare.events (notification_id);
-"""
-_COPY: Final = "COPY bare.events FROM STDIN (FORMAT BINARY)"
-_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-_TRAILER: Final = struct.pack("!h", -1)
-_POSTGRES_EPOCH_SECONDS: Final = 946_684_800
-_TOPIC: Final = b"usage.recorded"
+_SINGLES: int = 10_000
+_SINGLES_A_TURN: int = 250
 
 
-@dataclass
-class Timing:
-    """Seconds spent on batches of one kind, and the events in them."""
-
-    seconds: float = 0.0
-    events: int = 0
-
-    @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.seconds
-
-    def time(self, events: int, work: Any, *arguments: Any) -> None:  # noqa: ANN401 - any work at all
-        """Do the work and add what it took."""
-        began = time.perf_counter()
-        work(*arguments)
-        self.seconds += time.perf_counter() - began
-        self.events += events
+@contextmanager
+def _side_by_side(role: str) -> Iterator[tuple[Log, Connection[Any]]]:
+    """Lend the log as a run-time role sees it, and the owner's connection to a bare table beside it."""
+    with fresh_database() as database, psycopg.connect(database.owner_url, autocommit=True) as owner:
+        bare_table.create(owner)
+        with database.log(role) as log:
+            yield log, owner
 
 
-def append_usage(events: int = 2_000_000) -> list[Result]:
-    """Append through `Log.append_usage` and by COPY, a batch of each in turn, so that both meet the same machine."""
-    ours, bare, building = Timing(), Timing(), Timing()
-    with fresh_database() as database, database.log("ingest") as log:
-        with psycopg.connect(database.owner_url, autocommit=True) as copying:
-            copying.execute(_BARE_TABLE)
-            batches = usage_batches(events)
-            for number in counted("append_usage", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
-                began = time.perf_counter()
+def append_usage(scale: float) -> list[Result]:
+    """Append two million events through `Log.append_usage` and by COPY, a batch of each in turn.
+
+    Taking turns lets both meet the same machine; which goes first alternates too.
+    """
+    events = int(2_000_000 * scale)
+    ours, limit, building = Timing(), Timing(), Timing()
+    with _side_by_side("ingest") as (log, owner):
+        batches = usage_batches(events)
+        for first in counted("append_usage", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
+            with building.of(BATCH_EVENTS):
                 batch = next(batches)
-                building.seconds += time.perf_counter() - began
-                encoded = _encoded(batch, number)
-                turns = [(ours, _append, log, batch), (bare, _copy, copying, encoded)]
-                for timing, work, target, rows in turns if number // BATCH_EVENTS % 2 else reversed(turns):
-                    timing.time(len(batch), work, target, rows)
-    with_building = ours.events / (ours.seconds + building.seconds)
+            rows = bare_table.encoded(batch, first + 1)
+            for ours_now in (True, False) if first // BATCH_EVENTS % 2 else (False, True):
+                if ours_now:
+                    with ours.of(len(batch)):
+                        outcome = log.append_usage(batch)
+                    assert outcome.accepted == len(batch), "every identity is new"
+                else:
+                    with limit.of(len(batch)):
+                        bare_table.copy(owner, rows)
+    with_building = ours.things / (ours.seconds + building.seconds)
     return [
-        result("append_usage", ours.rate, "events/s", bare.rate),
-        result("append_usage_with_building", with_building, "events/s", bare.rate),
+        result("append_usage", ours.rate, "events/s", limit.rate),
+        result("append_usage_with_building", with_building, "events/s", limit.rate),
         result("append_usage_memory", peak_memory_mib(), "MiB", 200),
     ]
 
 
-def peak_memory_mib() -> float:
-    """Give the most memory this process ever held; the unit is bytes on macOS, KiB elsewhere."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _append(log: Log, batch: Sequence[NewEvent]) -> None:
-    outcome = log.append_usage(batch)
-    assert outcome.accepted == len(batch), "every identity is new"
-
-
-def _copy(connection: psycopg.Connection[Any], rows: bytes) -> None:
-    with connection.cursor().copy(_COPY) as copy:
-        copy.write(rows)
-
-
-def _encoded(batch: Sequence[NewEvent], first: int) -> bytes:
-    """Write a batch in COPY's binary format, every column given."""
-    now = struct.pack("!q", int((time.time() - _POSTGRES_EPOCH_SECONDS) * 1_000_000))
-    rows = [_HEADER]
-    for number, new in enumerate(batch, first + 1):
-        state = encode(new.event, new.metadata, new.stream, 1, {})
-        columns = (new.stream.bytes, struct.pack("!q", 1), _TOPIC, state, struct.pack("!q", number), BOOK.bytes, now)
-        rows.append(struct.pack("!h", len(columns)))
-        rows += [struct.pack("!i", len(column)) + column for column in columns]
-    return b"".join([*rows, _TRAILER])
+def append_single(scale: float) -> list[Result]:
+    """Append events one a transaction through `Log.append`, against INSERTs of the same rows, one a commit."""
+    ours, limit = Timing(), Timing()
+    with _side_by_side("app") as (log, owner):
+        batches = usage_batches(int(_SINGLES * scale))
+        turns = [
+            batch[at : at + _SINGLES_A_TURN]
+            for batch in batches
+            for at in range(0, len(batch), _SINGLES_A_TURN)
+        ]
+        for number, events in enumerate(counted("append_single", turns, _SINGLES_A_TURN)):
+            rows = [bare_table.row_of(new, number) for new in events]
+            with ours.of(len(events)):
+                for new in events:
+                    log.append(BOOK, [new])
+            with limit.of(len(events)):
+                for row in rows:
+                    bare_table.insert(owner, row)
+    return [result("append_single", ours.rate, "events/s", limit.rate)]

@@ -253,7 +253,6 @@ class Log:
         """
         assert len(events) <= MAX_USAGE_ROWS, "too many rows under one lock"
         first, repeats = _first_of_each(events)
-        rows = b"".join([_copy_row(number, events[index]) for number, index in enumerate(first)])
         try:
             with self.connection() as connection, connection.transaction():
                 cursor = connection.cursor()
@@ -262,7 +261,7 @@ class Log:
                 cursor.execute("SELECT set_config('daybook.book', %s, true)", (book,))
                 if extra is not None:
                     extra.before(cursor)
-                accepted, before = _insert_usage(cursor, rows) if first else (0, 0)
+                accepted, before = _insert_usage(cursor, events, first) if first else (0, 0)
                 assert accepted <= len(first), "more rows inserted than copied"
                 outcome = _judge(cursor, events, first, repeats, accepted, before)
                 if extra is not None:
@@ -458,15 +457,17 @@ _LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
 _LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _COPY_TRAILER: Final = struct.pack("!h", -1)
+# About what a socket's buffer holds (200 kB): encoding the next piece then overlaps with reading this one.
+_COPY_ROWS: Final = 250
 _pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
 
 
 def _first_of_each(events: Sequence[NewEvent]) -> tuple[list[int], list[tuple[int, int]]]:
     """Split a batch into the first index of each identity and (index, first index) of the repeats."""
-    first: dict[UUID, int] = {}
+    first: dict[int, int] = {}
     repeats = []
     for index, new in enumerate(events):
-        kept = first.setdefault(new.stream, index)
+        kept = first.setdefault(new.stream.int, index)
         if kept != index:
             repeats.append((index, kept))
     return list(first.values()), repeats
@@ -532,11 +533,22 @@ def _copy_row(number: int, new: NewEvent) -> bytes:
     return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))
 
 
-def _insert_usage(cursor: Cursor[DictRow], rows: bytes) -> tuple[int, int]:
-    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
+def _copy_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> None:
+    """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
     cursor.execute(_USAGE_TABLE)
     with cursor.copy(_COPY) as copy:
-        copy.write(_COPY_HEADER + rows + _COPY_TRAILER)
+        copy.write(_COPY_HEADER)
+        for start in range(0, len(first), _COPY_ROWS):
+            piece = enumerate(first[start : start + _COPY_ROWS], start)
+            copy.write(b"".join([_copy_row(number, events[index]) for number, index in piece]))
+        copy.write(_COPY_TRAILER)
+
+
+def _insert_usage(
+    cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]
+) -> tuple[int, int]:
+    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
+    _copy_usage(cursor, events, first)
     cursor.execute("SELECT log.take_lock()")
     before = _one(cursor.execute(_LAST_POSITION))["position"]
     cursor.execute(_INSERT)

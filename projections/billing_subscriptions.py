@@ -88,22 +88,22 @@ def _changed(
     if row is None:
         return None
     return msgspec.structs.replace(
-        row, **_changes(event), version=recorded.stream_version, position=recorded.position
+        row, **_changes(row, event), version=recorded.stream_version, position=recorded.position
     )
 
 
-def _changes(event: SubscriptionEvent) -> dict[str, Any]:  # noqa: PLR0911 - one return an event
+def _changes(row: SubscriptionRow, event: SubscriptionEvent) -> dict[str, Any]:  # noqa: PLR0911 - one return an event
     match event:
         case PeriodOpened():
             return {"period_start": event.starts_at, "period_end": event.ends_at}
         case PlanChanged():
             return {"plan": event.to_plan, "price_version": event.price_version, "next_plan": None}
         case PlanChangeScheduled():
-            return {"next_plan": event.to_plan}
+            return {"next_plan": None if event.to_plan == row.plan else event.to_plan}
         case SubscriptionBilled():
             return {"billed_through": event.billed_through}
         case CancellationScheduled():
-            return {"cancels_at": event.cancels_at}
+            return {"cancels_at": event.cancels_at, "next_plan": None}
         case SubscriptionCancelled():
             return {"status": "cancelled", "ended_at": event.ended_at, "next_plan": None}
         case ProrationAdded():

@@ -88,7 +88,7 @@ class Follower:
             projection.name + suffix: Applier(url, projection.name + suffix, projection, clock)
             for projection in projections
         }
-        self._workers = ThreadPoolExecutor(max(1, len(self._appliers)), thread_name_prefix="projection")
+        self._workers = self._new_workers()
         self._batch_rows = batch_rows
         self._ahead: Batch | None = None
         self._connection: Connection[DictRow] | None = None
@@ -96,6 +96,8 @@ class Follower:
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
         self._ahead = None
+        self._workers.shutdown()
+        self._workers = self._new_workers()
         for applier in self._appliers.values():
             applier.close()
         if self._connection is not None:
@@ -110,8 +112,10 @@ class Follower:
         with closing(self):
             while not stop.is_set():
                 try:
+                    # What was announced before is read now: only what comes after it needs to wake us.
+                    self._hear(0)
                     if self.advance().applied == 0:
-                        self._wait()
+                        self._hear(POLL_SECONDS)
                     delay = _FIRST_DELAY_SECONDS
                 except UNREACHABLE as error:
                     logger.warning("the database is out of reach, trying again: %s", type(error).__name__)
@@ -217,7 +221,11 @@ class Follower:
             )
         )
 
-    # -- the connection -----------------------------------------------------------------------------
+    # -- threads and the connection -----------------------------------------------------------------
+
+    def _new_workers(self) -> ThreadPoolExecutor:
+        """Make a pool of threads that start when first needed, as many as there are projections."""
+        return ThreadPoolExecutor(max(1, len(self._appliers)), thread_name_prefix="projection")
 
     def _connected(self) -> Connection[DictRow]:
         if self._connection is None or self._connection.closed:
@@ -232,8 +240,9 @@ class Follower:
         head: int = row["head"]
         return head
 
-    def _wait(self) -> None:
-        for _ in self._connected().notifies(timeout=POLL_SECONDS, stop_after=1):
+    def _hear(self, seconds: float) -> None:
+        """Take the log's announcements, waiting for a first one as long as that."""
+        for _ in self._connected().notifies(timeout=seconds, stop_after=1 if seconds else None):
             pass
 
 

@@ -143,7 +143,7 @@ def _of_subscription(event: SubscriptionEvent) -> str:  # noqa: PLR0911 - one se
             return f"Moved {change} at {_instant(event.effective_at)} ({event.subscription})."
         case PlanChangeScheduled():
             return (
-                f"Will move to plan {event.to_plan} at {_instant(event.effective_at)} ({event.subscription})."
+                f"Will be on plan {event.to_plan} from {_instant(event.effective_at)} ({event.subscription})."
             )
         case ProrationAdded():
             span = f"{_instant(event.service_from)} to {_instant(event.service_to)}"

@@ -72,6 +72,15 @@ class Instant(fields.AwareDateTime):
             raise ValidationError(str(error)) from None
 
 
+class TrueOrFalse(fields.Boolean):
+    """A JSON boolean: no text, no number that stands for one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **options)
+
+
 def strict_integer(**options: Any) -> fields.Integer:
     """Make a field for a JSON integer: no text, no fraction, no boolean."""
     return _StrictInteger(strict=True, **options)

@@ -17,7 +17,7 @@ from ledger.values import (
     MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
 )
-from schemas.fields import Instant, PublicId, Strict, Text, strict_integer
+from schemas.fields import Instant, PublicId, Strict, Text, TrueOrFalse, strict_integer
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 50
@@ -107,13 +107,13 @@ class SubscriptionChange(Strict):
     """A move to another plan, now or at period end."""
 
     plan = PublicId("plan", required=True)
-    at_period_end = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    at_period_end = TrueOrFalse(load_default=False)
 
 
 class SubscriptionCancel(Strict):
     """When the subscription ends: with its present period, or now."""
 
-    at_period_end = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+    at_period_end = TrueOrFalse(load_default=True)
 
 
 class NewPayment(Strict):

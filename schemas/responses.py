@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import RAISE, Schema, fields
 
 
 def _text(**options: Any) -> fields.String:
@@ -19,14 +20,23 @@ def _instant(**options: Any) -> fields.AwareDateTime:
     return fields.AwareDateTime(required=True, **options)
 
 
-class MoneyView(Schema):
+class View(Schema):
+    """An answer: what is not described here is not in it."""
+
+    class Meta:
+        """Say so in the documentation, which tests hold answers against."""
+
+        unknown = RAISE
+
+
+class MoneyView(View):
     """An amount in the currency's minor units."""
 
     amount = _whole()
     currency = _text()
 
 
-class AccountView(Schema):
+class AccountView(View):
     """An account."""
 
     id = _text()
@@ -41,7 +51,7 @@ class AccountView(Schema):
     version = _whole()
 
 
-class KeyView(Schema):
+class KeyView(View):
     """An API key; its secret is shown only when it is issued or rotated."""
 
     id = _text()
@@ -61,7 +71,7 @@ class IssuedKeyView(KeyView):
     secret = _text()
 
 
-class PrincipalView(Schema):
+class PrincipalView(View):
     """A principal."""
 
     id = _text()
@@ -69,7 +79,7 @@ class PrincipalView(Schema):
     name = _text()
 
 
-class PlanView(Schema):
+class PlanView(View):
     """A plan."""
 
     id = _text()
@@ -85,7 +95,7 @@ class PlanView(Schema):
     version = _whole()
 
 
-class PeriodView(Schema):
+class PeriodView(View):
     """A billing period, from its start up to but without its end."""
 
     id = _text()
@@ -93,7 +103,7 @@ class PeriodView(Schema):
     ends_at = _instant()
 
 
-class ProrationView(Schema):
+class ProrationView(View):
     """An amount that waits for the next invoice."""
 
     kind = _text()
@@ -103,7 +113,7 @@ class ProrationView(Schema):
     service_to = _instant()
 
 
-class SubscriptionView(Schema):
+class SubscriptionView(View):
     """A subscription; one managed by Stripe has no period or price of ours."""
 
     id = _text()
@@ -122,7 +132,7 @@ class SubscriptionView(Schema):
     version = _whole()
 
 
-class LineView(Schema):
+class LineView(View):
     """A line item."""
 
     id = _text()
@@ -138,14 +148,14 @@ class LineView(Schema):
     adjusts_line = _text(allow_none=True)
 
 
-class SettlementView(Schema):
+class SettlementView(View):
     """A payment applied to an invoice."""
 
     payment = _text()
     amount = fields.Nested(MoneyView, required=True)
 
 
-class InvoiceSummaryView(Schema):
+class InvoiceSummaryView(View):
     """An invoice in a list."""
 
     id = _text()
@@ -161,7 +171,7 @@ class InvoiceSummaryView(Schema):
     amount_due = fields.Nested(MoneyView, required=True)
 
 
-class PartyView(Schema):
+class PartyView(View):
     """The seller or the buyer, as the invoice names them."""
 
     name = _text(allow_none=True)
@@ -191,7 +201,7 @@ class InvoiceView(InvoiceSummaryView):
     version = _whole()
 
 
-class PaidView(Schema):
+class PaidView(View):
     """A payment and the invoice it was applied to."""
 
     payment = _text()
@@ -199,7 +209,7 @@ class PaidView(Schema):
     invoice = fields.Nested(InvoiceView, required=True)
 
 
-class UsageConflictView(Schema):
+class UsageConflictView(View):
     """A usage event whose identity is known with other facts."""
 
     index = _whole()
@@ -208,7 +218,7 @@ class UsageConflictView(Schema):
     position = _whole(allow_none=True)
 
 
-class UsageRejectionView(Schema):
+class UsageRejectionView(View):
     """A usage event that was not recorded, and why, by field."""
 
     index = _whole()
@@ -216,7 +226,7 @@ class UsageRejectionView(Schema):
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), required=True)
 
 
-class UsageResultView(Schema):
+class UsageResultView(View):
     """What became of a batch of usage events."""
 
     accepted = _whole()
@@ -226,7 +236,7 @@ class UsageResultView(Schema):
     position = _whole(allow_none=True)
 
 
-class DayView(Schema):
+class DayView(View):
     """What an account used of a meter on a day, in UTC."""
 
     meter = _text()
@@ -235,7 +245,7 @@ class DayView(Schema):
     events = _whole()
 
 
-class MeterView(Schema):
+class MeterView(View):
     """What an account used of a meter over the days asked for."""
 
     meter = _text()
@@ -243,7 +253,7 @@ class MeterView(Schema):
     events = _whole()
 
 
-class UsageView(Schema):
+class UsageView(View):
     """Usage by meter, and by meter and day."""
 
     account = _text()
@@ -251,14 +261,14 @@ class UsageView(Schema):
     days = fields.List(fields.Nested(DayView), required=True)
 
 
-class LedgerBalanceView(Schema):
+class LedgerBalanceView(View):
     """The balance of one ledger account, positive on its normal side."""
 
     ledger_account = _text()
     balance = fields.Nested(MoneyView, required=True)
 
 
-class CurrencyBalanceView(Schema):
+class CurrencyBalanceView(View):
     """What an account owes in one currency: receivable less the credit it holds."""
 
     currency = _text()
@@ -267,7 +277,7 @@ class CurrencyBalanceView(Schema):
     customer_credit = fields.Nested(MoneyView, required=True)
 
 
-class BalanceView(Schema):
+class BalanceView(View):
     """The balance of an account, by currency and by ledger account; `position` is the last posting's."""
 
     account = _text()
@@ -276,7 +286,7 @@ class BalanceView(Schema):
     ledger_accounts = fields.List(fields.Nested(LedgerBalanceView), required=True)
 
 
-class PaymentView(Schema):
+class PaymentView(View):
     """A payment."""
 
     id = _text()
@@ -285,7 +295,7 @@ class PaymentView(Schema):
     received_at = _instant()
 
 
-class StateView(Schema):
+class StateView(View):
     """An account as it was at a position or a time; `position` is its last event's then, usage apart."""
 
     at = fields.Raw(required=True)
@@ -300,7 +310,7 @@ class StateView(Schema):
     usage = fields.List(fields.Nested(MeterView), required=True)
 
 
-class EventView(Schema):
+class EventView(View):
     """An event of the log."""
 
     position = _whole()
@@ -316,7 +326,7 @@ class EventView(Schema):
     data = fields.Dict(required=True)
 
 
-class TimelineRowView(Schema):
+class TimelineRowView(View):
     """A row of a timeline: an event, or a run of usage (type usage.recorded) with its first event's times."""
 
     position = _whole()
@@ -335,14 +345,14 @@ class TimelineRowView(Schema):
     last_position = fields.Integer()
 
 
-class ReceivedView(Schema):
+class ReceivedView(View):
     """A webhook was kept."""
 
     received = fields.Boolean(required=True)
     duplicate = fields.Boolean(required=True)
 
 
-class ProblemView(Schema):
+class ProblemView(View):
     """What went wrong (RFC 9457)."""
 
     type = _text()
@@ -353,6 +363,7 @@ class ProblemView(Schema):
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
+@cache  # one class a kind of page: two would be two names for one thing in the documentation
 def page_of(item: type[Schema]) -> type[Schema]:
     """Make the schema of a page of items."""
     members = {
@@ -360,4 +371,4 @@ def page_of(item: type[Schema]) -> type[Schema]:
         "next": fields.String(required=True, allow_none=True),
         "__doc__": f"A page: {(item.__doc__ or '').strip()}",
     }
-    return type(f"{item.__name__}Page", (Schema,), members)
+    return type(f"{item.__name__}Page", (View,), members)

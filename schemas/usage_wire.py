@@ -71,29 +71,41 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _event: Final = msgspec.json.Decoder(CloudEvent, float_hook=Decimal)
 _batch: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope: Final = msgspec.json.Decoder(_Envelope)
-_lax: Final = msgspec.json.Decoder()
+# Any JSON at all: a number is not made a float, which would refuse one that is too large for it.
+_lax: Final = msgspec.json.Decoder(float_hook=Decimal)
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MALFORMED: Final = "the body is not well-formed JSON in UTF-8"
 
 
 def read_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
     """Split a request body into its events' texts; only what cannot be split is refused whole."""
     try:
-        if content_type == SINGLE:
-            _lax.decode(body)
-            events: list[bytes | msgspec.Raw] = [body]
-        elif content_type == BATCH:
-            events = list(_batch.decode(body))
-        else:
-            events = list(_envelope.decode(body).events)
+        events = _split(body, content_type)
     except msgspec.ValidationError as error:
+        # The shape is judged as it is read: what comes after may not be JSON at all.
+        _require_json(body)
         message = f"body: {error}"
         raise Invalid(message, {"body": [str(error)]}) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        message = "the body is not well-formed JSON in UTF-8"
-        raise PayloadRefused(message) from None
+    except _NOT_JSON:
+        raise PayloadRefused(_MALFORMED) from None
     if len(events) > MAX_BATCH:
         message = f"a batch has at most {MAX_BATCH} events"
         raise TooLarge(message)
     return events
+
+
+def _split(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
+    if content_type == SINGLE:
+        _lax.decode(body)
+        return [body]
+    return list(_batch.decode(body) if content_type == BATCH else _envelope.decode(body).events)
+
+
+def _require_json(body: bytes) -> None:
+    try:
+        _lax.decode(body)
+    except _NOT_JSON:
+        raise PayloadRefused(_MALFORMED) from None
 
 
 def read_event(raw: bytes | msgspec.Raw) -> WellFormed | Malformed:

@@ -11,9 +11,11 @@ from flask import Response, current_app
 
 from api.edge import Edge, answer, operation
 from api.errors import problem
-from api.openapi import document, readable
+from api.openapi import document
+from api.reference import readable
 from ledger.errors import Unavailable
 from projections.migrate import read_migrations
+from projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
     from api.metrics import Metrics
@@ -36,17 +38,22 @@ def readyz(edge: Edge) -> Response:
     try:
         with edge.log.connection() as connection:
             newest = connection.execute("SELECT max(number) AS number FROM daybook.migrations").fetchone()
-            stopped = connection.execute(
-                "SELECT projection, failed_position FROM daybook.tracking WHERE failure IS NOT NULL"
+            tracking = connection.execute(
+                "SELECT projection, failed_position, failure IS NOT NULL AS stopped FROM daybook.tracking"
             ).fetchall()
     except (Unavailable, psycopg.Error):
         return problem(503, "unavailable", "the database is out of reach, or has not been migrated")
     wanted = _newest_migration()
     if newest is None or newest["number"] is None or newest["number"] < wanted:
         return problem(503, "migrations_missing", "run `daybook migrate`")
+    stopped = [f"{row['projection']} at {row['failed_position']}" for row in tracking if row["stopped"]]
     if stopped:
-        names = ", ".join(f"{row['projection']} at {row['failed_position']}" for row in stopped)
-        return problem(503, "projection_stopped", f"stopped: {names}")
+        return problem(503, "projection_stopped", f"stopped: {', '.join(stopped)}")
+    missing = sorted(PROJECTIONS.keys() - {row["projection"] for row in tracking})
+    if missing:
+        return problem(
+            503, "projection_not_started", f"never started: {', '.join(missing)}; run `daybook project`"
+        )
     return answer({"status": "ready"})
 
 

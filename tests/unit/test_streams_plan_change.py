@@ -164,6 +164,13 @@ def test_a_new_period_credits_its_own_fee_again() -> None:
     assert (credit.sequence, charge.sequence) == (3, 4)
 
 
+def test_an_invoice_takes_the_prorations_it_says_and_leaves_later_ones_waiting() -> None:
+    billed = SubscriptionBilled(
+        **NAMES, invoice="inv_1", billed_through=ENDS_AT, prorations_through=1, fee_line=FEE_LINE
+    )
+    assert [one.sequence for one in given(*UPGRADED, billed).state.pending] == [2]
+
+
 # -- changes that wait for the period's end ---------------------------------------------------------
 
 

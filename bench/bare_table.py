@@ -1,0 +1,72 @@
+"""The limit of every append: a table of the log's shape (16 partitions, two indexes) without what makes it a log.
+
+It has no trigger, no row-level security and no defaults, and its rows are encoded beforehand.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from ledger.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import Connection
+
+    from ledger.events import NewEvent
+
+_CREATE: Final = """
+CREATE SCHEMA bare;
+CREATE TABLE bare.events (LIKE log.events, PRIMARY KEY (originator_id, originator_version))
+    PARTITION BY HASH (originator_id);
+DO $$ BEGIN
+    FOR part IN 0..15 LOOP
+        EXECUTE format('CREATE TABLE bare.events_%s PARTITION OF bare.events FOR VALUES WITH'
+            ' (MODULUS 16, REMAINDER %s)', part, part);
+    END LOOP;
+END $$;
+CREATE INDEX ON bare.events (notification_id);
+"""
+_COPY: Final = "COPY bare.events FROM STDIN (FORMAT BINARY)"
+_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
+_TRAILER: Final = struct.pack("!h", -1)
+_TOPIC: Final = b"usage.recorded"
+# 21 November 2026, in PostgreSQL's microseconds since 2000.
+_RECORDED_AT: Final = struct.pack("!q", 848_534_400 * 1_000_000)
+
+
+def create(connection: Connection[Any]) -> None:
+    """Make the table, as the owner."""
+    connection.execute(_CREATE)
+
+
+def copy(connection: Connection[Any], rows: bytes) -> None:
+    """Copy encoded rows into the table, and commit."""
+    with connection.cursor().copy(_COPY) as copying:
+        copying.write(rows)
+
+
+def insert(connection: Connection[Any], row: Sequence[Any]) -> None:
+    """Insert one row with its seven columns, and commit."""
+    connection.execute("INSERT INTO bare.events VALUES (%s, %s, %s, %s, %s, %s, now())", row)
+
+
+def row_of(new: NewEvent, position: int) -> tuple[Any, ...]:
+    """Give the columns that `insert` wants."""
+    state = encode(new.event, new.metadata, new.stream, new.stream_version, {})
+    return (new.stream, new.stream_version, new.event.topic, state, position, new.metadata.book)
+
+
+def encoded(batch: Sequence[NewEvent], first_position: int) -> bytes:
+    """Write a batch of usage events in COPY's binary format, every column given."""
+    rows = [_HEADER]
+    for position, new in enumerate(batch, first_position):
+        rows.append(struct.pack("!h", 7))
+        state = encode(new.event, new.metadata, new.stream, new.stream_version, {})
+        stream, book = new.stream.bytes, new.metadata.book.bytes
+        numbers = struct.pack("!q", new.stream_version), struct.pack("!q", position)
+        columns = (stream, numbers[0], _TOPIC, state, numbers[1], book, _RECORDED_AT)
+        rows += [struct.pack("!i", len(column)) + column for column in columns]
+    return b"".join([*rows, _TRAILER])
