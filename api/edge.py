@@ -193,7 +193,7 @@ class Call:
 
 
 def _last_of_book(connection: Connection[Any], after: int, through: int) -> int:
-    """Give the last event of the book in (after, through], or `after`: what other books wrote need not be waited for.
+    """Give the last event of the book in (after, through], or `after`: other books need not be waited for.
 
     Nor need a position that nothing stands at, which no projection would ever reach.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from ledger.store import Log
 
-_SINGLES: int = 10_000
-_SINGLES_A_TURN: int = 250
+_SINGLES: Final = 10_000
+_SINGLES_A_TURN: Final = 250
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def append_usage(scale: float) -> list[Result]:
 
 
 def append_single(scale: float) -> list[Result]:
-    """Append events one a transaction through `Log.append`, against INSERTs of the same rows, one a commit."""
+    """Append events one a transaction through `Log.append`; the limit is INSERTs of the same rows."""
     ours, limit = Timing(), Timing()
     with _side_by_side("app") as (log, owner):
         batches = usage_batches(int(_SINGLES * scale))

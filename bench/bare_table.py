@@ -1,6 +1,7 @@
-"""The limit of every append: a table of the log's shape (16 partitions, two indexes) without what makes it a log.
+"""The limit of every append: a table of the log's shape, without what makes it a log.
 
-It has no trigger, no row-level security and no defaults, and its rows are encoded beforehand.
+It has 16 partitions and two indexes, but no trigger, no row-level security and no defaults, and its rows are
+encoded beforehand.
 """
 
 from __future__ import annotations

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.embedded_postgres import EmbeddedPostgres
+from bench.made_up import ACCOUNTS, BATCH_EVENTS, BOOK, usage_batches
+from bench.progress import counted
 from ledger.settings import role_url
 from ledger.store import Log
 from projections.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
 MASTER_KEY = b"k" * 32
 
@@ -58,3 +61,11 @@ def fresh_database() -> Iterator[Database]:
     with temporary_folder() as folder, EmbeddedPostgres(folder) as server:
         migrate(server.url)
         yield Database(server.url)
+
+
+def fill(database: Database, events: int, *, book: UUID = BOOK, accounts: Sequence[str] = ACCOUNTS) -> None:
+    """Append usage events before anything is measured."""
+    with database.log("ingest") as log:
+        batches = usage_batches(events, book=book, accounts=accounts)
+        for _ in counted("appending", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
+            log.append_usage(next(batches))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 
@@ -11,9 +11,9 @@ from api.demo import run_demo
 from api.demo_world import Size
 from api.embedded_postgres import EmbeddedPostgres
 from api.secrets_file import read_secrets
-from bench.database import MASTER_KEY, fresh_database, temporary_folder
-from bench.made_up import BATCH_EVENTS, usage_batches
-from bench.progress import bar, counted
+from bench.database import MASTER_KEY, fill, fresh_database, temporary_folder
+from bench.made_up import BATCH_EVENTS
+from bench.progress import bar
 from bench.results import Result, result
 from bench.timing import Timing
 from ledger.settings import Settings
@@ -24,9 +24,6 @@ from projections.follower import Follower
 from projections.rebuild import rebuild
 from projections.registry import PROJECTIONS
 
-if TYPE_CHECKING:
-    from bench.database import Database
-
 _EVENTS: Final = 1_000_000
 _SEED: Final = 1
 
@@ -36,15 +33,15 @@ def follow_usage_totals(scale: float) -> list[Result]:
     events = int(_EVENTS * scale)
     ours, limit = Timing(), Timing()
     with fresh_database() as database:
-        _append(database, events)
+        fill(database, events)
         url = database.url("follower")
         _read_all(limit, url, MASTER_KEY, events)
         with (
             closing(Follower(url, MASTER_KEY, [PROJECTIONS["usage"]])) as follower,
             bar("following") as progress,
+            ours.of(events),
         ):
-            with ours.of(events):
-                follower.catch_up(progress=progress)
+            follower.catch_up(progress=progress)
         _read_all(limit, url, MASTER_KEY, events)
     return [result("follow_usage_totals", ours.rate, "events/s", limit.rate)]
 
@@ -66,13 +63,6 @@ def rebuild_all(scale: float) -> list[Result]:
             assert all(comparison.equal for comparison in rebuilt), "a rebuild is what was there"
             _read_all(limit, settings.follower_url, settings.master_key, events)
     return [result("rebuild_all", ours.rate, "events/s", limit.rate)]
-
-
-def _append(database: Database, events: int) -> None:
-    with database.log("ingest") as log:
-        batches = usage_batches(events)
-        for _ in counted("appending", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
-            log.append_usage(next(batches))
 
 
 def _count(owner_url: str) -> int:

@@ -22,15 +22,16 @@ _LATE: Final = 5_000_000
 _MANY: Final = 100_000_000
 _CHUNK: Final = 1_000_000
 
-# As a restore would: heap first, indexes when it is whole. The rows are small (their states are empty), because
-# an append touches only the end of the heap, but pages all over the index of identities.
+# As a restore would: heap first, indexes when it is whole. The rows are small (their states are empty),
+# because an append touches only the end of the heap, but pages all over the index of identities.
 _BEFORE_FILL: Final = """
 ALTER TABLE log.events DISABLE TRIGGER USER;
 ALTER TABLE log.events DROP CONSTRAINT events_pkey;
 DROP INDEX log.events_position;
 """
 _FILL: Final = (
-    "INSERT INTO log.events SELECT gen_random_uuid(), 1, 'usage.recorded', '', position, gen_random_uuid(), now()"
+    "INSERT INTO log.events"
+    " SELECT gen_random_uuid(), 1, 'usage.recorded', '', position, gen_random_uuid(), now()"
     " FROM generate_series(%s, %s) AS position"
 )
 _AFTER_FILL: Final = """
@@ -58,7 +59,7 @@ def append_usage_growth(scale: float) -> list[Result]:
 
 
 def append_usage_at_100m(scale: float) -> list[Result]:
-    """Fill a log with a hundred million small rows, then append a million events; takes 30 GB and half an hour."""
+    """Fill a log with a hundred million small rows, then append a million events."""
     rows = int(_MANY * scale)
     with fresh_database() as database:
         early = _append(database, 0, _EARLY)

@@ -1,8 +1,8 @@
 """The load generator: `python -m bench.load PORT CONNECTIONS SECONDS PATH [KEY]`, a process of its own.
 
-Requests are sent as bytes made beforehand over connections that stay open, each with one request in flight; answers
-are read just far enough to know where they end. So it takes little from the server it shares the machine with: it
-says itself how much, in `cpu_seconds`.
+Requests are sent as bytes made beforehand over connections that stay open, each with one request in flight;
+answers are read just far enough to know where they end. So it takes little from the server it shares the
+machine with: it says itself how much, in `cpu_seconds`.
 """
 
 from __future__ import annotations

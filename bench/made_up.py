@@ -1,4 +1,4 @@
-"""Made-up usage, the same in every run: four meters, a million events in twenty days, states of about 450 bytes."""
+"""Made-up usage, the same in every run: a million events in twenty days, states of about 450 bytes."""
 
 from __future__ import annotations
 

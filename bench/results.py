@@ -17,7 +17,7 @@ _END: Final = "<!-- results: end -->\n"
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One figure; `limit` is what it is held against, and `ratio` is value / limit, whichever way is better."""
+    """One figure; `limit` is what it is held against, `ratio` is value / limit, whichever way is better."""
 
     name: str
     value: float

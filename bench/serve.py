@@ -6,17 +6,16 @@ import subprocess
 import sys
 from base64 import b64encode
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from bench.database import MASTER_KEY, Database, fresh_database
+from bench.database import MASTER_KEY, Database, fill, fresh_database
 from bench.load import Measured
-from bench.made_up import BATCH_EVENTS, usage_batches
 from bench.processes import ROOT, daybook, free_port, wait_until_ready
-from bench.progress import bar, counted
+from bench.progress import bar
 from bench.results import Result, result
 from commands.accounts import register_account
 from commands.bootstrap import Founding, found_organisation
@@ -29,9 +28,6 @@ from ledger.events import Actor
 from ledger.settings import Settings
 from projections.follower import Follower
 from projections.registry import PROJECTIONS
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 _EVENTS: Final = 1_000_000
 _CONNECTIONS: Final = 50
@@ -96,7 +92,7 @@ def _live(database: Database, events: int) -> tuple[str, str]:
         actor = Actor(principal=checked.key.owner, kind="person", key=checked.key.key)
         context = Context(log, settings, checked.book, actor, "bench", _NOW, random_bytes)
         account = _subscribed_account(context)
-    _use(database, checked.book, account, events)
+    fill(database, events, book=checked.book, accounts=[account])
     follower = Follower(database.url("follower"), MASTER_KEY, PROJECTIONS.values())
     with closing(follower), bar("projecting") as progress:
         follower.catch_up(progress=progress)
@@ -108,14 +104,8 @@ def _subscribed_account(context: Context) -> str:
     assert registered is not None, "it was just registered"
     plan = create_plan(context, "Pro", "USD", "month", 2_900).result.state
     assert plan is not None, "it was just created"
-    invoice = subscribe(context, registered.account, plan.plan).result.invoice.state
+    invoice = subscribe(context, registered.account, plan.plan).result.invoice
     assert invoice is not None, "the first period is invoiced at once"
-    pay_invoice(context, invoice.draft.invoice, 2_900, "USD", "stripe", "pi_1")
+    assert invoice.state is not None, "an invoice begins with its first event"
+    pay_invoice(context, invoice.state.draft.invoice, 2_900, "USD", "stripe", "pi_1")
     return registered.account
-
-
-def _use(database: Database, book: UUID, account: str, events: int) -> None:
-    with database.log("ingest") as log:
-        batches = usage_batches(events, book=book, accounts=[account])
-        for _ in counted("appending", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
-            log.append_usage(next(batches))

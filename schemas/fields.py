@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from ledger.errors import Invalid
 from ledger.identifiers import MalformedId, stream_of
 from ledger.values import checked_time, text_problem
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Strict(Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -68,11 +68,20 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
-_event: Final = msgspec.json.Decoder(CloudEvent, float_hook=Decimal)
+def _exact(text: str) -> Decimal:
+    """Read a number as it is written; an exponent beyond what Decimal holds is beyond every limit too."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
+
+
+_event: Final = msgspec.json.Decoder(CloudEvent, float_hook=_exact)
 _batch: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 # Any JSON at all: a number is not made a float, which would refuse one that is too large for it.
-_lax: Final = msgspec.json.Decoder(float_hook=Decimal)
+_lax: Final = msgspec.json.Decoder(float_hook=_exact)
+_one: Final = msgspec.json.Decoder(msgspec.Raw)
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MALFORMED: Final = "the body is not well-formed JSON in UTF-8"
 
@@ -96,8 +105,7 @@ def read_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
 
 def _split(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
     if content_type == SINGLE:
-        _lax.decode(body)
-        return [body]
+        return [_one.decode(body)]
     return list(_batch.decode(body) if content_type == BATCH else _envelope.decode(body).events)
 
 
@@ -114,7 +122,7 @@ def read_event(raw: bytes | msgspec.Raw) -> WellFormed | Malformed:
         event = _event.decode(raw)
     except msgspec.ValidationError as error:
         return Malformed(_id_of(raw), _explained(str(error)))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _NOT_JSON:
         return Malformed(None, {"event": ["is not well-formed JSON in UTF-8"]})
     errors: Errors = {}
     if event.specversion != "1.0":
@@ -205,7 +213,10 @@ def _digits(value: Decimal) -> bool:
 
 
 def _id_of(raw: bytes | msgspec.Raw) -> str | None:
-    event = _lax.decode(raw)
+    try:
+        event = _lax.decode(raw)
+    except _NOT_JSON:
+        return None
     found = event.get("id") if isinstance(event, dict) else None
     return found if isinstance(found, str) and text_problem(found, MAX_IDENTITY_CHARACTERS) is None else None
 

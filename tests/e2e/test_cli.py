@@ -92,7 +92,7 @@ def test_the_pages_made_from_the_code_say_what_it_says() -> None:
 def test_docs_writes_its_pages_and_then_has_nothing_to_write(tmp_path: Path) -> None:
     assert daybook("docs", "--check", "--folder", str(tmp_path)).returncode == 1
     assert daybook("docs", "--folder", str(tmp_path)).returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cli.md", "events.md"]
+    assert {"cli.md", "events.md"} <= {path.name for path in tmp_path.iterdir()}
     assert daybook("docs", "--check", "--folder", str(tmp_path)).returncode == 0
 
 

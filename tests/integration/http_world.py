@@ -1,4 +1,4 @@
-"""The service over HTTP on a real PostgreSQL: two organisations, a clock that tests move, a follower that they step."""
+"""The service over HTTP on a real PostgreSQL: two organisations, a clock to move, a follower to step."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def usage_event(account: str, event_id: str, quantity: Any = "1", **more: Any) -
     return {
         "specversion": "1.0",
         "id": event_id,
-        "source": "gateway",
+        "source": f"gateway/{account}",
         "type": "api_calls",
         "subject": account,
         "time": "2027-01-15T11:30:00Z",

@@ -29,8 +29,9 @@ from pathlib import Path
 from api.embedded_postgres import EmbeddedPostgres
 import psycopg
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
-    print(server.postmaster_pid, flush=True)
     try:
+        # Inside: the Ctrl-C may come as soon as the id is known.
+        print(server.postmaster_pid, flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         with psycopg.connect(server.url) as connection:

@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.http_world import NOW, http_world, ok, position_of, refused
+from tests.integration.http_world import NOW, ok, position_of, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.http_world import HttpWorld
-    from tests.postgres import Database
-
-
-@pytest.fixture
-def world(database: Database) -> Iterator[HttpWorld]:
-    with http_world(database) as made:
-        yield made
 
 
 def test_a_registered_account_reads_back_as_it_was_answered(world: HttpWorld) -> None:
@@ -32,7 +23,8 @@ def test_a_registered_account_reads_back_as_it_was_answered(world: HttpWorld) ->
     assert ok(world.operator.get(f"/v1/accounts/{made['id']}")) == made
 
 
-def test_a_listed_account_looks_as_when_it_is_read_alone(world: HttpWorld) -> None:
+def test_a_listed_account_looks_as_when_it_is_read_alone(fresh_world: HttpWorld) -> None:
+    world = fresh_world
     account = world.operator.new_account("Ada", email="ada@example.com")
     ok(world.operator.patch(f"/v1/accounts/{account}", {"name": "Grace"}))
     world.follow()
@@ -79,9 +71,13 @@ def test_a_body_that_is_no_json_cannot_be_read(world: HttpWorld, body: str | byt
     refused(world.operator.send("/v1/accounts", body, "application/json"), 400)
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", ""]
+)
 def test_another_kind_of_content_is_not_taken(world: HttpWorld, content_type: str) -> None:
-    refused(world.operator.send("/v1/accounts", '{"name": "Ada"}', content_type), 415, "unsupported_media_type")
+    refused(
+        world.operator.send("/v1/accounts", '{"name": "Ada"}', content_type), 415, "unsupported_media_type"
+    )
 
 
 def test_an_account_is_renamed_and_loses_its_address(world: HttpWorld) -> None:
@@ -127,21 +123,25 @@ def test_a_closed_account_takes_no_changes_keys_or_subscriptions(world: HttpWorl
     refused(world.operator.post(f"/v1/accounts/{account}/subscriptions", {"plan": plan}), 409, code)
 
 
-@pytest.mark.parametrize("account", ["acc_nonsense", "acc_01h455vb4pex5vsknk084sn02q", "%00", "plan_x", "\u00e9"])
+@pytest.mark.parametrize(
+    "account", ["acc_nonsense", "acc_01h455vb4pex5vsknk084sn02q", "%00", "plan_x", "\u00e9"]
+)
 def test_an_account_that_is_not_there_is_not_found(world: HttpWorld, account: str) -> None:
     refused(world.operator.get(f"/v1/accounts/{account}"), 404, "not_found")
     refused(world.operator.get(f"/v1/accounts/{account}/balance"), 404, "not_found")
     refused(world.operator.patch(f"/v1/accounts/{account}", {"name": "A"}), 404, "not_found")
 
 
-def test_a_write_says_its_position_and_a_read_can_ask_for_it(world: HttpWorld) -> None:
+def test_a_write_says_its_position_and_a_read_can_ask_for_it(fresh_world: HttpWorld) -> None:
+    world = fresh_world
     response = world.operator.post("/v1/accounts", {"name": "Ada"})
     world.follow()
     page = ok(world.operator.get("/v1/accounts", at_least=position_of(response)))
     assert [one["id"] for one in page["data"]] == [response.get_json()["id"]]
 
 
-def test_a_list_goes_through_every_account_once(world: HttpWorld) -> None:
+def test_a_list_goes_through_every_account_once(fresh_world: HttpWorld) -> None:
+    world = fresh_world
     made = {world.operator.new_account(f"A{number}") for number in range(7)}
     world.follow()
     seen: list[str] = []
@@ -173,7 +173,9 @@ def test_a_list_goes_through_every_account_once(world: HttpWorld) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_query_that_is_wrong_is_refused_by_name(world: HttpWorld, query: dict[str, str], field: str) -> None:
+def test_a_query_that_is_wrong_is_refused_by_name(
+    world: HttpWorld, query: dict[str, str], field: str
+) -> None:
     assert field in refused(world.operator.get("/v1/accounts", **query), 422)["errors"]
 
 

@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.http_world import http_world, ok, refused
+from tests.integration.http_world import ok, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.http_world import HttpWorld
-    from tests.postgres import Database
-
-
-@pytest.fixture
-def world(database: Database) -> Iterator[HttpWorld]:
-    with http_world(database) as made:
-        yield made
 
 
 def usd(amount: int) -> dict[str, Any]:
@@ -39,7 +30,8 @@ def balance_of(world: HttpWorld, account: str) -> dict[str, Any]:
     return found
 
 
-def test_a_plan_reads_back_as_it_was_answered_and_is_listed(world: HttpWorld) -> None:
+def test_a_plan_reads_back_as_it_was_answered_and_is_listed(fresh_world: HttpWorld) -> None:
+    world = fresh_world
     body = {"name": "Pro", "currency": "USD", "interval": "month", "amount": 2900}
     made = ok(world.operator.post("/v1/plans", body), 201)
     assert {name: made[name] for name in body} == body
@@ -122,7 +114,9 @@ def test_a_payment_settles_its_invoice(world: HttpWorld) -> None:
     again = ok(world.operator.post(f"/v1/invoices/{invoice}/payments", body), 201)
     assert again["payment"] == paid["payment"]
     rest = {"amount": 2000, "currency": "USD"}
-    assert ok(world.operator.post(f"/v1/invoices/{invoice}/payments", rest), 201)["invoice"]["status"] == "paid"
+    assert (
+        ok(world.operator.post(f"/v1/invoices/{invoice}/payments", rest), 201)["invoice"]["status"] == "paid"
+    )
     assert balance_of(world, account)["balance"] == usd(0)
 
 
@@ -198,7 +192,9 @@ def test_a_subscription_that_cannot_be_is_refused_by_field(
 @pytest.mark.parametrize("value", ["yes", 1, "true", None])
 def test_a_choice_is_true_or_false(world: HttpWorld, value: Any) -> None:
     made = world.operator.subscribed(world.operator.new_account())
-    problem = refused(world.operator.post(f"/v1/subscriptions/{made['id']}/cancel", {"at_period_end": value}), 422)
+    problem = refused(
+        world.operator.post(f"/v1/subscriptions/{made['id']}/cancel", {"at_period_end": value}), 422
+    )
     assert "at_period_end" in problem["errors"]
 
 

@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.integration.http_world import Caller, http_world, ok, refused, usage_event
+from tests.integration.http_world import Caller, ok, refused, usage_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from werkzeug.test import TestResponse
 
     from tests.integration.http_world import HttpWorld
-    from tests.postgres import Database
 
 
 @pytest.fixture
-def world(database: Database) -> Iterator[HttpWorld]:
-    with http_world(database) as made:
-        yield made
+def world(fresh_world: HttpWorld) -> HttpWorld:
+    """Give every test idempotency keys that nobody used."""
+    return fresh_world
 
 
 def replays(first: TestResponse, again: TestResponse) -> bool:
@@ -107,7 +104,9 @@ def test_a_refusal_is_not_kept(world: HttpWorld) -> None:
     ok(world.operator.post(path, {"plan": world.operator.new_plan()}, Idempotency_Key="one"), 201)
 
 
-def test_a_request_that_could_only_be_carried_out_once_is_answered_as_the_first_time(world: HttpWorld) -> None:
+def test_a_request_that_could_only_be_carried_out_once_is_answered_as_the_first_time(
+    world: HttpWorld,
+) -> None:
     made = world.operator.subscribed(world.operator.new_account())
     path, body = f"/v1/subscriptions/{made['id']}/cancel", {"at_period_end": False}
     first = world.operator.post(path, body, Idempotency_Key="bye")

@@ -13,7 +13,6 @@ from projections.follower import Follower
 from projections.registry import PROJECTIONS
 from tests.integration.http_world import (
     MASTER_KEY,
-    http_world,
     ok,
     position_of,
     refused,
@@ -21,16 +20,7 @@ from tests.integration.http_world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.http_world import HttpWorld
-    from tests.postgres import Database
-
-
-@pytest.fixture
-def world(database: Database) -> Iterator[HttpWorld]:
-    with http_world(database) as made:
-        yield made
 
 
 def usd(amount: int) -> dict[str, Any]:
@@ -190,7 +180,10 @@ def test_a_timeline_is_filtered_by_type_and_time(world: HttpWorld) -> None:
         return [row["type"] for row in ok(world.operator.get(path, order="oldest", **query))["data"]]
 
     assert types(type="account.renamed") == ["account.renamed"] * 2
-    assert types(type="account.renamed,account.registered") == ["account.registered", *["account.renamed"] * 2]
+    assert types(type="account.renamed,account.registered") == [
+        "account.registered",
+        *["account.renamed"] * 2,
+    ]
     assert types(since="2027-01-16T12:00:00Z", until="2027-01-17T12:00:00Z") == ["account.renamed"]
     assert types(until="2027-01-16T12:00:00Z") == ["account.registered"]
 
@@ -280,7 +273,9 @@ def test_an_account_is_shown_as_it_was_known_at_a_time(world: HttpWorld) -> None
     refused(world.operator.get(path, at="2027-01-14T12:00:00Z"), 404)
 
 
-@pytest.mark.parametrize("at", ["x", "-1", "", "2027-01-15", "2027-01-15T12:00:00", "9" * 30, "1e3", "\u00b2", "\x00"])
+@pytest.mark.parametrize(
+    "at", ["x", "-1", "", "2027-01-15", "2027-01-15T12:00:00", "9" * 30, "1e3", "\u00b2", "\x00"]
+)
 def test_a_moment_that_is_none_is_refused(world: HttpWorld, at: str) -> None:
     account = world.operator.new_account()
     assert "at" in refused(world.operator.get(f"/v1/accounts/{account}/state", at=at), 422)["errors"]
@@ -289,7 +284,12 @@ def test_a_moment_that_is_none_is_refused(world: HttpWorld, at: str) -> None:
 def test_the_future_is_not_known(world: HttpWorld) -> None:
     account = world.operator.new_account()
     world.follow()
-    assert "at" in refused(world.operator.get(f"/v1/accounts/{account}/state", at=world.log.head() + 1), 422)["errors"]
+    assert (
+        "at"
+        in refused(world.operator.get(f"/v1/accounts/{account}/state", at=world.log.head() + 1), 422)[
+            "errors"
+        ]
+    )
 
 
 # -- reading one's own writes -------------------------------------------------------------------------

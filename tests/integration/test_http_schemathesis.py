@@ -1,4 +1,4 @@
-"""Made-up requests, many and odd: none breaks the service, and every answer is one that the description promises."""
+"""Made-up requests, many and odd: none breaks the service, and every answer is one that is described."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def fuzzed(server_url: str, template_database: str) -> Iterator[Fuzzed]:
         thread.start()
         try:
             known = _begin(world)
-            yield Fuzzed(world, schemathesis.openapi.from_wsgi("/openapi.json", world.client.application), known)
+            yield Fuzzed(
+                world, schemathesis.openapi.from_wsgi("/openapi.json", world.client.application), known
+            )
         finally:
             stop.set()
             thread.join()
@@ -90,7 +92,7 @@ def _begin(world: HttpWorld) -> dict[str, list[str]]:
 
 
 def _cases() -> Iterator[Any]:
-    """Give every operation with requests as described, and again with requests that are not, if it takes anything."""
+    """Give every operation with requests as described, and with others if it takes anything at all."""
     for one in OPERATIONS:
         for mode in GenerationMode:
             if mode == GenerationMode.POSITIVE or one.scope is not None or one.method != "GET":

@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from commands.accounts import close_account, register_account
@@ -291,6 +291,8 @@ def test_a_fee_that_was_taken_back_is_never_credited(
     check_periods(acme)
 
 
+@example(STARTS[0], [("change", timedelta(0), "Team", True), ("change", timedelta(0), "Pro", True)])
+@example(STARTS[0], [("change", timedelta(0), "Team", True), ("cancel", timedelta(0), "", True)])
 @given(st.sampled_from(STARTS), histories)
 def test_the_read_model_s_row_says_what_the_stream_says(
     start: datetime, history: list[tuple[str, Any, str, bool]]
