@@ -9,6 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from psycopg import Connection
 
+# Without those that a rebuild makes on the side, which are gone a moment later.
+_TRACKING = (
+    "SELECT projection, position, failure FROM daybook.tracking WHERE right(projection, 8) <> '_rebuild'"
+)
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -57,7 +61,7 @@ class Metrics:
     def read_log(self, connection: Connection[Any], head: int) -> None:
         """Read how far the projections are."""
         self._head.set(head)
-        for row in connection.execute("SELECT projection, position, failure FROM daybook.tracking"):
+        for row in connection.execute(_TRACKING):
             self._position.labels(row["projection"]).set(row["position"])
             self._lag.labels(row["projection"]).set(max(0, head - row["position"]))
             self._stopped.labels(row["projection"]).set(1 if row["failure"] else 0)

@@ -40,6 +40,7 @@ def readyz(edge: Edge) -> Response:
             newest = connection.execute("SELECT max(number) AS number FROM daybook.migrations").fetchone()
             tracking = connection.execute(
                 "SELECT projection, failed_position, failure IS NOT NULL AS stopped FROM daybook.tracking"
+                " WHERE right(projection, 8) <> '_rebuild'"
             ).fetchall()
     except (Unavailable, psycopg.Error):
         return problem(503, "unavailable", "the database is out of reach, or has not been migrated")

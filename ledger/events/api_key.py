@@ -17,7 +17,7 @@ class _OfKey(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKeyIssued(_OfKey):
-    """A key was made; `secret_hash` is HMAC-SHA-256(pepper, SHA-256(secret)), `hint` the secret's last part."""
+    """A key was made; `secret_hash` is HMAC-SHA-256(pepper, SHA-256(secret)), `hint` the secret's end."""
 
     topic: ClassVar[str] = "api_key.issued"
 

@@ -13,7 +13,7 @@ from ledger.events.base import Event
 class PaymentReceived(Event):
     """An account paid an amount, through a processor or outside it; `reference` is the processor's own id.
 
-    It may come again in the payment's stream, told more fully (a later capture, the payer): the last one holds.
+    It may come again in the payment's stream, told more fully (a later capture, its payer): the last holds.
     """
 
     topic: ClassVar[str] = "payment.received"
