@@ -79,10 +79,8 @@ def _show(out: Console, played: Demo, events: int, folder: Path | None) -> None:
     whole = sum(played.seconds.values())
     per_second = int(events / played.seconds["play"]) if played.seconds["play"] else 0
     parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in played.seconds.items())
-    out.print(
-        f"\n  {month.head:,} positions in {whole:.1f} s ({parts}): {per_second:,} usage events a second "
-        "among everything else."
-    )
+    out.print(f"\n  {month.head:,} positions in {whole:.1f} s: {parts}.")
+    out.print(f"  {per_second:,} usage events a second, with everything else that happened.")
     if folder is not None:
         _open_next(out, played, folder)
 

@@ -45,7 +45,7 @@ _PROCESS_EVERY: Final = timedelta(hours=6)
 # A crash of the machine may cost a demo its last moment: it would be played again from the beginning anyway.
 _HASTE: Final = "&options=-c%20synchronous_commit%3Doff"
 # How the bar is shared out, from what was measured: playing, projecting, verifying.
-_SHARES: Final = {"play": 60, "project": 15, "verify": 25}
+_SHARES: Final = {"play": 80, "project": 10, "verify": 10}
 BAR: Final = 1_000
 
 

@@ -345,6 +345,13 @@ class TimelineRowView(View):
     last_position = fields.Integer()
 
 
+class SetAsideView(Schema):
+    """An event that every projection passes over, and why."""
+
+    position = _whole()
+    reason = _text()
+
+
 class ReceivedView(View):
     """A webhook was kept."""
 

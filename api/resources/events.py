@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from api.edge import Call, answer, instant, operation
+from commands.log import set_event_aside
 from ledger.errors import NotFound
-from schemas import responses
+from schemas import requests, responses
 
 if TYPE_CHECKING:
     from flask import Response
@@ -34,6 +35,24 @@ def get_event(call: Call, position: str) -> Response:
         message = "there is no event at this position"
         raise NotFound(message)
     return answer(event_view(found[0]))
+
+
+@operation(
+    "POST",
+    "/v1/events/{position}/set-aside",
+    scope="admin",
+    body=requests.Reason,
+    answer=responses.SetAsideView,
+)
+def set_aside(call: Call, position: str) -> Response:
+    """Have every projection pass over an event that none of them can apply, live and in every rebuild."""
+    if not (position.isascii() and position.isdecimal() and int(position[:20]) <= _MAX_POSITION):
+        message = "there is no event at this position"
+        raise NotFound(message)
+    return call.write(
+        lambda context: set_event_aside(context, int(position[:20]), call.body["reason"]),
+        lambda event: {"position": event.position, "reason": event.reason},
+    )
 
 
 def event_view(recorded: Recorded) -> dict[str, Any]:
