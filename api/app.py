@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -128,7 +129,14 @@ def _call(edge: Edge, one: Operation) -> Call:
     return Call(edge, checked, now, f"http:{g.request_id}", body, query, slot, _if_match())
 
 
+@cache
+def _unasked(kind: type[Schema]) -> dict[str, Any]:
+    return validated(schema_of(kind), {})
+
+
 def _query(edge: Edge, kind: type[Schema]) -> dict[str, Any]:
+    if not request.query_string:
+        return dict(_unasked(kind))
     names = [name for name, _ in request.args.items(multi=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

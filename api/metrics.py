@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _TRACKING = (
     "SELECT projection, position, failure FROM daybook.tracking WHERE right(projection, 8) <> '_rebuild'"
 )
+# A caller may make up any method, and must not make up a figure with it.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -51,12 +53,19 @@ class Metrics:
             ["projection"],
             registry=self.registry,
         )
+        # Finding a figure by its labels costs more than counting up; there are few of them.
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._head = Gauge("daybook_log_head_position", "The log's last position.", registry=self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(method, route, status).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        key = (method if method in _METHODS else "other", route, status)
+        figures = self._known.get(key)
+        if figures is None:
+            figures = self._requests.labels(*key), self._seconds.labels(*key[:2])
+            self._known[key] = figures
+        figures[0].inc()
+        figures[1].observe(seconds)
 
     def read_log(self, connection: Connection[Any], head: int) -> None:
         """Read how far the projections are."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Every environment variable that is read, and what for.
 VARIABLES: Final[Mapping[str, str]] = {
     "DATABASE_URL": "the owner's connection, for migrate, rebuild and verify;"
-    " without it dev and demo use the embedded PostgreSQL",
+    " dev and demo never use it, but an embedded PostgreSQL of their own",
     "DAYBOOK_APP_URL": "the run-time connection of the HTTP edge (role daybook_app)",
     "DAYBOOK_INGEST_URL": "the run-time connection of bulk usage intake (role daybook_ingest)",
     "DAYBOOK_FOLLOWER_URL": "the run-time connection of the projections (role daybook_follower)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ import pytest
 
 from ledger.events.payment import PaymentReceived
 from ledger.events.stripe import StripeCustomerLinked
+from projections.follower import Follower
+from projections.registry import PROJECTIONS
 from tests.integration.stripe_events import CREATED, PAID, charge, event, invoice, invoice_payment
-from tests.integration.stripe_world import make_world
+from tests.integration.stripe_world import MASTER_KEY, make_world
 from tests.unit.stripe_bodies import INTENT, LEGACY
 
 if TYPE_CHECKING:
@@ -66,6 +69,13 @@ def test_money_without_a_customer_waits_in_suspense(world: World) -> None:
     world.happen(event("charge.succeeded", charge(customer=None)))
     assert world.amounts(None) == {"pending_cash": 1000, "suspense": -1000}
     assert world.events(StripeCustomerLinked) == []
+
+
+def test_every_projection_takes_money_that_no_account_is_known_for(world: World) -> None:
+    world.happen(event("charge.succeeded", charge(customer=None)))
+    with closing(Follower(world.database.follower_url, MASTER_KEY, PROJECTIONS.values())) as follower:
+        follower.catch_up()
+        assert min(follower.positions().values()) == world.recorded()[-1].position
 
 
 def test_money_leaves_suspense_when_its_customer_is_told(world: World) -> None:
