@@ -26,6 +26,7 @@ from ledger.errors import (
     Forbidden,
     Invalid,
     PayloadRefused,
+    Refusal,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -82,7 +83,7 @@ def _door(edge: Edge, one: Operation) -> Callable[..., Response]:
         try:
             if one.scope is None:
                 return one.handler(edge, **path)
-            return one.handler(_call(edge, one), **path)
+            return _handled(one, _call(edge, one), path)
         except Replay as replay:
             return replayed(replay)
         except DaybookError as error:
@@ -98,6 +99,17 @@ def _door(edge: Edge, one: Operation) -> Callable[..., Response]:
             return problem(500, "internal", "the request could not be carried out")
 
     return view
+
+
+def _handled(one: Operation, call: Call, path: dict[str, str]) -> Response:
+    """Handle a call; one refused because the same request was carried out meanwhile gets its answer."""
+    try:
+        return one.handler(call, **path)
+    except Refusal:
+        known = None if call.slot is None else call.slot.find()
+        if known is None:
+            raise
+        raise Replay(known) from None
 
 
 def _report(one: Operation, error: Exception) -> None:

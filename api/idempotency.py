@@ -65,6 +65,7 @@ class Slot:
         cursor.execute(_DROP_EXPIRED, (*self._identity(), self.now))
         row = (*self._identity(), self.digest, self.now + KEPT_FOR)
         if cursor.execute(_CLAIM, row).rowcount == 1:
+            cursor.execute(_DROP_SOME_EXPIRED, (self.now,))
             return
         known = cursor.execute(_FIND, (*self._identity(), self.now)).fetchone()
         assert known is not None, "the row in the way is there"
@@ -114,6 +115,12 @@ _FIND: Final = (
     f" WHERE {_WHERE} AND expires_at > %s AND wrapped_answer IS NOT NULL"
 )
 _DROP_EXPIRED: Final = f"DELETE FROM daybook.idempotent_answers WHERE {_WHERE} AND expires_at <= %s"  # noqa: S608 - constant
+# Each new answer takes a few old ones of its book with it, so that they never pile up; what another request
+# is taking already is left to it.
+_DROP_SOME_EXPIRED: Final = (
+    "DELETE FROM daybook.idempotent_answers WHERE ctid = ANY(ARRAY("
+    "SELECT ctid FROM daybook.idempotent_answers WHERE expires_at <= %s LIMIT 10 FOR UPDATE SKIP LOCKED))"
+)
 _CLAIM: Final = (
     "INSERT INTO daybook.idempotent_answers (book, key, idempotency_key, request_digest, expires_at)"
     " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"

@@ -36,7 +36,8 @@ def _show(found: Iterable[results.Result]) -> None:
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for each in found:
         table.add_row(*results.row(each))
-    Console().print(table)
+    # A pipe has no width: the names must not be cut to the 80 columns taken for one.
+    Console(width=max(Console().width, 100)).print(table)
 
 
 if __name__ == "__main__":

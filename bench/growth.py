@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -41,8 +42,10 @@ CREATE INDEX events_position ON log.events (notification_id);
 ALTER TABLE log.events ENABLE TRIGGER USER;
 SELECT setval('log.position', max(notification_id)) FROM log.events;
 """
-_INDEX_SIZE: Final = """
-SELECT sum(pg_relation_size(indexrelid)) / 2^20 FROM pg_index
+# Written to the write-ahead log so far, and the size of the index of identities.
+_SIZES: Final = """
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0'), sum(pg_relation_size(indexrelid)) / 2^20
+FROM pg_index
 WHERE indisprimary AND indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'log.events'::regclass)
 """
 
@@ -51,11 +54,9 @@ def append_usage_growth(scale: float) -> list[Result]:
     """Append until the log holds five million rows, and hold the rate there against that at 100,000."""
     rates: dict[int, float] = {}
     with fresh_database() as database:
-        early, late = int(_EARLY * scale), int(_LATE * scale)
-        rates[early] = _append(database, 0, early)
-        for start in range(early, late, _WINDOW):
-            rates[late] = _append(database, start, min(_WINDOW, late - start))
-    return [result("append_usage_growth", rates[late], "events/s", rates[early])]
+        for start, end in pairwise([0, _EARLY, *range(_WINDOW, int(_LATE * scale) + 1, _WINDOW)]):
+            rates[end] = _append(database, start, end - start)
+    return [result("append_usage_growth", rates[max(rates)], "events/s", rates[_EARLY])]
 
 
 def append_usage_at_100m(scale: float) -> list[Result]:
@@ -81,15 +82,20 @@ def _fill(owner: Connection[Any], rows: int) -> None:
 def _append(database: Database, first: int, count: int) -> float:
     """Append so many events, say what it came to, and give their rate."""
     timing = Timing()
-    with database.log("ingest") as log:
+    with database.log("ingest") as log, psycopg.connect(database.owner_url, autocommit=True) as owner:
+        wal_before, _ = _sizes(owner)
         batches = usage_batches(count, first=first)
         for _ in counted(f"from {first:,}", range(0, count, BATCH_EVENTS), BATCH_EVENTS):
             batch = next(batches)
             with timing.of(len(batch)):
                 log.append_usage(batch)
-    with psycopg.connect(database.owner_url) as owner:
-        row = owner.execute(_INDEX_SIZE).fetchone()
-    assert row is not None, "an aggregate gives one row"
-    size = f"index of identities {row[0]:,.0f} MiB"
-    print(f"after {first + count:,} appended: {timing.rate:,.0f} events/s, {size}", file=sys.stderr)
+        wal, index_mib = _sizes(owner)
+    said = f"{timing.rate:,.0f} events/s, {(wal - wal_before) / count:,.0f} bytes of WAL an event"
+    print(f"after {first + count:,} appended: {said}, index {index_mib:,.0f} MiB", file=sys.stderr)
     return timing.rate
+
+
+def _sizes(owner: Connection[Any]) -> tuple[int, float]:
+    row = owner.execute(_SIZES).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0]), float(row[1])

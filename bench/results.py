@@ -20,9 +20,9 @@ class Result(msgspec.Struct, frozen=True):
     """One figure; `limit` is what it is held against, `ratio` is value / limit, whichever way is better."""
 
     name: str
-    value: float
+    value: int | float
     unit: str
-    limit: float | None
+    limit: int | float | None
     ratio: float | None
 
 
@@ -72,7 +72,7 @@ def result(name: str, value: float, unit: str, limit: float | None = None) -> Re
     return Result(name, _rounded(value), unit, None if limit is None else _rounded(limit), ratio)
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: float) -> int | float:
     return round(value) if value >= 1_000 else float(f"{value:.3g}")
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from api.edge import Call, answer, instant, operation
 from commands.log import set_event_aside
-from ledger.errors import NotFound
+from ledger.errors import Conflict, NotFound
 from schemas import requests, responses
 
 if TYPE_CHECKING:
@@ -45,14 +45,26 @@ def get_event(call: Call, position: str) -> Response:
     answer=responses.SetAsideView,
 )
 def set_aside(call: Call, position: str) -> Response:
-    """Have every projection pass over an event that none of them can apply, live and in every rebuild."""
+    """Have every projection pass over an event that one has stopped at, live and in every rebuild."""
     if not (position.isascii() and position.isdecimal() and int(position[:20]) <= _MAX_POSITION):
         message = "there is no event at this position"
         raise NotFound(message)
+    _require_stopped_at(call, int(position))
     return call.write(
-        lambda context: set_event_aside(context, int(position[:20]), call.body["reason"]),
+        lambda context: set_event_aside(context, int(position), call.body["reason"]),
         lambda event: {"position": event.position, "reason": event.reason},
     )
+
+
+def _require_stopped_at(call: Call, position: int) -> None:
+    """Refuse what was applied already: aside, it would stop the projections of every book until a rebuild."""
+    with call.reading() as connection:
+        stopped = connection.execute(
+            "SELECT 1 FROM daybook.tracking WHERE failed_position = %s AND failure IS NOT NULL", (position,)
+        ).fetchone()
+    if stopped is None and call.log.has_position(call.book, position):
+        message = "no projection has stopped at this position"
+        raise Conflict(message)
 
 
 def event_view(recorded: Recorded) -> dict[str, Any]:

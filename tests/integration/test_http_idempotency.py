@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from api.idempotency import Slot
 from tests.integration.http_world import Caller, ok, refused, usage_event
 
 if TYPE_CHECKING:
@@ -173,6 +174,29 @@ def test_requests_at_the_same_moment_that_could_only_be_carried_out_once_have_on
         assert same_answers(responses)
         # The next round asks with the same key again, for another invoice.
         world.now += timedelta(hours=25)
+
+
+def test_a_request_that_was_refused_because_the_same_one_came_first_gets_its_answer(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.operator.subscribed(world.operator.new_account())
+    path, body = f"/v1/subscriptions/{made['id']}/cancel", {"at_period_end": False}
+    first = world.operator.post(path, body, Idempotency_Key="bye")
+    looked = iter([True])
+    find = Slot.find
+    # As if the second request had looked for an answer just before the first one was carried out.
+    monkeypatch.setattr(Slot, "find", lambda slot: None if next(looked, False) else find(slot))
+    assert replays(first, world.operator.post(path, body, Idempotency_Key="bye"))
+
+
+def test_answers_that_expired_are_cleared_away(world: HttpWorld) -> None:
+    for number in range(5):
+        ok(world.operator.post("/v1/accounts", {"name": "Ada"}, Idempotency_Key=f"old-{number}"), 201)
+    world.now += timedelta(hours=25)
+    ok(world.operator.post("/v1/accounts", {"name": "Ada"}, Idempotency_Key="new"), 201)
+    with psycopg.connect(world.database.owner_url) as connection:
+        rows = connection.execute("SELECT idempotency_key FROM daybook.idempotent_answers").fetchall()
+    assert rows == [("new",)]
 
 
 def test_usage_with_one_key_at_the_same_moment_has_one_answer(world: HttpWorld) -> None:

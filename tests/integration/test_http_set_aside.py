@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from ledger.identifiers import stream_of
 from tests.integration.http_world import ok, refused
 
@@ -11,14 +13,26 @@ if TYPE_CHECKING:
     from tests.integration.http_world import HttpWorld
 
 
-def test_an_event_set_aside_is_passed_over_by_every_projection(world: HttpWorld) -> None:
-    kept, unwanted = world.operator.new_account("Kept"), world.operator.new_account("Unwanted")
-    position = _registered(world, unwanted)
+def test_an_event_that_stopped_a_projection_is_passed_over_by_all(fresh_world: HttpWorld) -> None:
+    world = fresh_world
+    kept = world.operator.new_account("Kept")
+    world.follow()
+    position = _registered(world, world.operator.new_account("Unwanted"))
+    with psycopg.connect(world.database.owner_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE daybook.tracking SET failure = 'unreadable', failed_position = %s"
+            " WHERE projection = 'accounts'",
+            (position,),
+        )
     answer = ok(world.operator.post(f"/v1/events/{position}/set-aside", {"reason": "cannot be applied"}))
     assert answer == {"position": position, "reason": "cannot be applied"}
     world.follow()
-    listed = [row["id"] for row in ok(world.operator.get("/v1/accounts"))["data"]]
-    assert listed == [kept]
+    assert [row["id"] for row in ok(world.operator.get("/v1/accounts"))["data"]] == [kept]
+
+
+def test_an_event_that_stopped_nothing_is_not_set_aside(world: HttpWorld) -> None:
+    position = _registered(world, world.operator.new_account())
+    refused(world.operator.post(f"/v1/events/{position}/set-aside", {}), 409, "conflict")
 
 
 def test_only_an_admin_sets_an_event_of_its_own_book_aside(world: HttpWorld) -> None:
