@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.bulk import MAX_USAGE_ROWS
 from ledger.codec import decode_event, decode_state
 from ledger.events import Metadata, NewEvent
 from ledger.events.account import AccountClosed, AccountRegistered
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import MalformedId, digest_parts, stream_of, usage_stream
-from ledger.store import MAX_USAGE_ROWS
 from ledger.values import quantity_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from commands.context import Context
-    from ledger.store import UsageOutcome
+    from ledger.bulk import UsageOutcome
 
 _canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _STANDING = (AccountRegistered.topic, AccountClosed.topic)

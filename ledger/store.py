@@ -5,9 +5,7 @@ Lock order everywhere: what an `Extra` claims (offsets, sorted; then the idempot
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from uuid import UUID
 
@@ -20,21 +18,18 @@ from psycopg.errors import UniqueViolation
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from ledger.bulk import CHANNEL, UsageOutcome, insert_usage, last_position, one
 from ledger.codec import StoredRow, decode_event, decode_state, encode, metadata_of, subjects_of
 from ledger.errors import NotFound, Unavailable, VersionConflict
-from ledger.events import Event, NewEvent, Recorded
-from ledger.events.usage import UsageRecorded
+from ledger.events import NewEvent, Recorded
 from ledger.personal import new_data_key, unwrap, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
 
-# More rows than this in one append would hold the log's lock too long (20,000 held it 162 ms).
-MAX_USAGE_ROWS: Final = 5_000
-CHANNEL: Final = "events"
 _LOCK_TIMEOUT_MS: Final = 10_000
 _COLUMNS: Final = "originator_id, originator_version, topic, state, notification_id, book, recorded_at"
 
@@ -54,23 +49,6 @@ class Extra(Protocol):
 
     def after(self, cursor: Cursor[DictRow], positions: Sequence[int]) -> None:
         """Write what needs the positions."""
-
-
-class UsageConflict(msgspec.Struct, frozen=True):
-    """A usage event whose identity is known with other facts; `position` is that one's, if stored."""
-
-    index: int
-    position: int | None
-    known_digest: str
-
-
-class UsageOutcome(msgspec.Struct, frozen=True):
-    """What became of a batch of usage events; `position` is the highest of theirs, new or known."""
-
-    accepted: int
-    duplicates: int
-    conflicts: tuple[UsageConflict, ...]
-    position: int | None
 
 
 class _LedgerRecorder(PostgresApplicationRecorder):
@@ -251,8 +229,6 @@ class Log:
 
         Every event is the first of its own stream, so the primary key tells a duplicate, whenever it comes.
         """
-        assert len(events) <= MAX_USAGE_ROWS, "too many rows under one lock"
-        first, repeats = _first_of_each(events)
         try:
             with self.connection() as connection, connection.transaction():
                 cursor = connection.cursor()
@@ -261,9 +237,7 @@ class Log:
                 cursor.execute("SELECT set_config('daybook.book', %s, true)", (book,))
                 if extra is not None:
                     extra.before(cursor)
-                accepted, before = _insert_usage(cursor, events, first) if first else (0, 0)
-                assert accepted <= len(first), "more rows inserted than copied"
-                outcome = _judge(cursor, events, first, repeats, accepted, before)
+                outcome = insert_usage(cursor, events)
                 if extra is not None:
                     extra.after(cursor, [] if outcome.position is None else [outcome.position])
                 return outcome
@@ -295,7 +269,7 @@ class Log:
         """Give a stream's last version without reading its events; 0 before the first."""
         with self.reading(book) as connection:
             query = "SELECT max(originator_version) AS version FROM log.events WHERE originator_id = %s"
-            return _one(connection.execute(query, (stream,)))["version"] or 0
+            return one(connection.execute(query, (stream,)))["version"] or 0
 
     def rows_of(self, book: UUID, streams: Iterable[UUID], topics: Sequence[str]) -> list[StoredRow]:
         """Read the rows of some topics in several streams of a book, undecoded: the hot path's look."""
@@ -338,7 +312,7 @@ class Log:
     def head(self) -> int:
         """Give the last position that was given out, in any book; gaps below it are possible."""
         with self.connection() as connection:
-            return int(_one(connection.execute(_LAST_POSITION))["position"])
+            return last_position(connection.cursor())
 
     # -- data keys and secrets ----------------------------------------------------------------------
 
@@ -432,135 +406,6 @@ def _stored_row(row: DictRow) -> StoredRow:
         book=row["book"],
         recorded_at=row["recorded_at"],
     )
-
-
-# -- the bulk path ----------------------------------------------------------------------------------
-
-_USAGE_TABLE: Final = (
-    "CREATE TEMP TABLE IF NOT EXISTS usage_batch"
-    " (number int, originator_id uuid, state bytea, book uuid) ON COMMIT DELETE ROWS"
-)
-_COPY: Final = "COPY usage_batch (number, originator_id, state, book) FROM STDIN (FORMAT BINARY)"
-_INSERT: Final = (
-    "INSERT INTO log.events (originator_id, originator_version, topic, state, book)"
-    " SELECT originator_id, 1, 'usage.recorded', state, book FROM usage_batch ORDER BY number"
-    " ON CONFLICT DO NOTHING"
-)
-# Read under the lock: every position above it will be this batch's own.
-_LAST_POSITION: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS position FROM log.position"
-_LOSERS: Final = (
-    "SELECT e.originator_id, e.notification_id, e.state FROM usage_batch AS b"
-    " JOIN log.events AS e ON e.originator_id = b.originator_id AND e.originator_version = 1"
-    " WHERE e.notification_id <= %s"
-)
-_LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
-_LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
-_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-_COPY_TRAILER: Final = struct.pack("!h", -1)
-# About what a socket's buffer holds (200 kB): encoding the next piece then overlaps with reading this one.
-_COPY_ROWS: Final = 250
-_pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
-
-
-def _first_of_each(events: Sequence[NewEvent]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Split a batch into the first index of each identity and (index, first index) of the repeats."""
-    first: dict[int, int] = {}
-    repeats = []
-    for index, new in enumerate(events):
-        kept = first.setdefault(new.stream.int, index)
-        if kept != index:
-            repeats.append((index, kept))
-    return list(first.values()), repeats
-
-
-def _judge(
-    cursor: Cursor[DictRow],
-    events: Sequence[NewEvent],
-    first: Sequence[int],
-    repeats: Sequence[tuple[int, int]],
-    accepted: int,
-    before: int,
-) -> UsageOutcome:
-    """Compare the losers' facts, in the same transaction, with those of the events that were first."""
-    known = _known_before(cursor, before) if accepted < len(first) else {}
-    assert accepted + len(known) == len(first), "every identity is new or known"
-    losers: list[tuple[int, tuple[int | None, str]]] = [
-        (index, known[stream]) for index in first if (stream := events[index].stream) in known
-    ]
-    for index, kept in repeats:
-        holder = events[kept]
-        losers.append((index, known.get(holder.stream, (None, _digest(holder.event)))))
-    conflicts = [
-        UsageConflict(index, stored, digest)
-        for index, (stored, digest) in sorted(losers, key=itemgetter(0))
-        if digest != _digest(events[index].event)
-    ]
-    position = _highest_position(cursor, accepted, known, before)
-    return UsageOutcome(accepted, len(losers) - len(conflicts), tuple(conflicts), position)
-
-
-def _highest_position(
-    cursor: Cursor[DictRow], accepted: int, known: Mapping[UUID, tuple[int, str]], before: int
-) -> int | None:
-    if not accepted:
-        return max((position for position, _ in known.values()), default=None)
-    # The sequence numbered the rows that lost, too: nothing may stand at the last position it gave out.
-    query = cursor.execute(_LAST_STORED, (before,)) if known else cursor.execute(_LAST_GIVEN)
-    return int(_one(query)["position"])
-
-
-def _known_before(cursor: Cursor[DictRow], before: int) -> dict[UUID, tuple[int, str]]:
-    """Give position and digest of those identities of the batch that the log held before it."""
-    known = {}
-    for row in cursor.execute(_LOSERS, (before,)).fetchall():
-        stream = row["originator_id"]
-        event = decode_event(UsageRecorded.topic, decode_state(row["state"]), stream, 1, {})
-        known[stream] = (row["notification_id"], _digest(event))
-    return known
-
-
-def _digest(event: Event) -> str:
-    assert isinstance(event, UsageRecorded), "only usage has a digest"
-    return event.digest
-
-
-def _copy_row(number: int, new: NewEvent) -> bytes:
-    """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding."""
-    # The table would take anything, and store under the topic of usage what no projection could read.
-    assert isinstance(new.event, UsageRecorded), "append_usage takes usage events"
-    state = encode(new.event, new.metadata, new.stream, 1, {})
-    head = _pack_row(4, 4, number, 16, new.stream.bytes, len(state))
-    return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))
-
-
-def _copy_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> None:
-    """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
-    cursor.execute(_USAGE_TABLE)
-    with cursor.copy(_COPY) as copy:
-        copy.write(_COPY_HEADER)
-        for start in range(0, len(first), _COPY_ROWS):
-            piece = enumerate(first[start : start + _COPY_ROWS], start)
-            copy.write(b"".join([_copy_row(number, events[index]) for number, index in piece]))
-        copy.write(_COPY_TRAILER)
-
-
-def _insert_usage(
-    cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]
-) -> tuple[int, int]:
-    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
-    _copy_usage(cursor, events, first)
-    cursor.execute("SELECT log.take_lock()")
-    before = _one(cursor.execute(_LAST_POSITION))["position"]
-    cursor.execute(_INSERT)
-    accepted = cursor.rowcount
-    cursor.execute(f"NOTIFY {CHANNEL}")
-    return accepted, before
-
-
-def _one(cursor: Cursor[DictRow]) -> DictRow:
-    row = cursor.fetchone()
-    assert row is not None, "the query gives one row"
-    return row
 
 
 def listen(connection: Connection[Any]) -> None:

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import ProgrammingError
 
+from ledger.bulk import MAX_USAGE_ROWS, UsageConflict, UsageOutcome
 from ledger.errors import NotFound, Unavailable
-from ledger.store import MAX_USAGE_ROWS, UsageConflict, UsageOutcome
 from tests.integration.log_events import BOOK, OTHER_BOOK, Background, Extras, fact, used
 
 if TYPE_CHECKING:

@@ -1,0 +1,185 @@
+"""The bulk path of the log: a batch of usage events copied, inserted under the lock, and its losers judged.
+
+It runs on a cursor that the store lends it, inside the store's transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ledger.codec import decode_event, decode_state, encode
+from ledger.events.usage import UsageRecorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+    from ledger.events import Event, NewEvent
+
+# More rows than this in one append would hold the log's lock too long (20,000 held it 162 ms).
+MAX_USAGE_ROWS: Final = 5_000
+CHANNEL: Final = "events"
+
+
+class UsageConflict(msgspec.Struct, frozen=True):
+    """A usage event whose identity is known with other facts; `position` is that one's, if stored."""
+
+    index: int
+    position: int | None
+    known_digest: str
+
+
+class UsageOutcome(msgspec.Struct, frozen=True):
+    """What became of a batch of usage events; `position` is the highest of theirs, new or known."""
+
+    accepted: int
+    duplicates: int
+    conflicts: tuple[UsageConflict, ...]
+    position: int | None
+
+
+_USAGE_TABLE: Final = (
+    "CREATE TEMP TABLE IF NOT EXISTS usage_batch"
+    " (number int, originator_id uuid, state bytea, book uuid) ON COMMIT DELETE ROWS"
+)
+_COPY: Final = "COPY usage_batch (number, originator_id, state, book) FROM STDIN (FORMAT BINARY)"
+_INSERT: Final = (
+    "INSERT INTO log.events (originator_id, originator_version, topic, state, book)"
+    " SELECT originator_id, 1, 'usage.recorded', state, book FROM usage_batch ORDER BY number"
+    " ON CONFLICT DO NOTHING"
+)
+# Read under the lock: every position above it will be this batch's own.
+_LAST_POSITION: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS position FROM log.position"
+_LOSERS: Final = (
+    "SELECT e.originator_id, e.notification_id, e.state FROM usage_batch AS b"
+    " JOIN log.events AS e ON e.originator_id = b.originator_id AND e.originator_version = 1"
+    " WHERE e.notification_id <= %s"
+)
+_LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
+_LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
+_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
+_COPY_TRAILER: Final = struct.pack("!h", -1)
+# About what a socket's buffer holds (200 kB): encoding the next piece then overlaps with reading this one.
+_COPY_ROWS: Final = 250
+_pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
+
+
+def insert_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent]) -> UsageOutcome:
+    """Insert usage events, at most 5,000, and say what became of each."""
+    assert len(events) <= MAX_USAGE_ROWS, "too many rows under one lock"
+    first, repeats = _first_of_each(events)
+    accepted, before = _insert(cursor, events, first) if first else (0, 0)
+    assert accepted <= len(first), "more rows inserted than copied"
+    return _judge(cursor, events, first, repeats, accepted, before)
+
+
+def last_position(cursor: Cursor[DictRow]) -> int:
+    """Give the last position that was given out, in any book; gaps below it are possible."""
+    return int(one(cursor.execute(_LAST_POSITION))["position"])
+
+
+def _first_of_each(events: Sequence[NewEvent]) -> tuple[list[int], list[tuple[int, int]]]:
+    """Split a batch into the first index of each identity and (index, first index) of the repeats."""
+    first: dict[int, int] = {}
+    repeats = []
+    for index, new in enumerate(events):
+        kept = first.setdefault(new.stream.int, index)
+        if kept != index:
+            repeats.append((index, kept))
+    return list(first.values()), repeats
+
+
+def _judge(
+    cursor: Cursor[DictRow],
+    events: Sequence[NewEvent],
+    first: Sequence[int],
+    repeats: Sequence[tuple[int, int]],
+    accepted: int,
+    before: int,
+) -> UsageOutcome:
+    """Compare the losers' facts, in the same transaction, with those of the events that were first."""
+    known = _known_before(cursor, before) if accepted < len(first) else {}
+    assert accepted + len(known) == len(first), "every identity is new or known"
+    losers: list[tuple[int, tuple[int | None, str]]] = [
+        (index, known[stream]) for index in first if (stream := events[index].stream) in known
+    ]
+    for index, kept in repeats:
+        holder = events[kept]
+        losers.append((index, known.get(holder.stream, (None, _digest(holder.event)))))
+    conflicts = [
+        UsageConflict(index, stored, digest)
+        for index, (stored, digest) in sorted(losers, key=itemgetter(0))
+        if digest != _digest(events[index].event)
+    ]
+    position = _highest_position(cursor, accepted, known, before)
+    return UsageOutcome(accepted, len(losers) - len(conflicts), tuple(conflicts), position)
+
+
+def _highest_position(
+    cursor: Cursor[DictRow], accepted: int, known: Mapping[UUID, tuple[int, str]], before: int
+) -> int | None:
+    if not accepted:
+        return max((position for position, _ in known.values()), default=None)
+    # The sequence numbered the rows that lost, too: nothing may stand at the last position it gave out.
+    query = cursor.execute(_LAST_STORED, (before,)) if known else cursor.execute(_LAST_GIVEN)
+    return int(one(query)["position"])
+
+
+def _known_before(cursor: Cursor[DictRow], before: int) -> dict[UUID, tuple[int, str]]:
+    """Give position and digest of those identities of the batch that the log held before it."""
+    known = {}
+    for row in cursor.execute(_LOSERS, (before,)).fetchall():
+        stream = row["originator_id"]
+        event = decode_event(UsageRecorded.topic, decode_state(row["state"]), stream, 1, {})
+        known[stream] = (row["notification_id"], _digest(event))
+    return known
+
+
+def _digest(event: Event) -> str:
+    assert isinstance(event, UsageRecorded), "only usage has a digest"
+    return event.digest
+
+
+def _copy_row(number: int, new: NewEvent) -> bytes:
+    """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding."""
+    # The table would take anything, and store under the topic of usage what no projection could read.
+    assert isinstance(new.event, UsageRecorded), "append_usage takes usage events"
+    state = encode(new.event, new.metadata, new.stream, 1, {})
+    head = _pack_row(4, 4, number, 16, new.stream.bytes, len(state))
+    return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))
+
+
+def _copy_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> None:
+    """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
+    cursor.execute(_USAGE_TABLE)
+    with cursor.copy(_COPY) as copy:
+        copy.write(_COPY_HEADER)
+        for start in range(0, len(first), _COPY_ROWS):
+            piece = enumerate(first[start : start + _COPY_ROWS], start)
+            copy.write(b"".join([_copy_row(number, events[index]) for number, index in piece]))
+        copy.write(_COPY_TRAILER)
+
+
+def _insert(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> tuple[int, int]:
+    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
+    _copy_usage(cursor, events, first)
+    cursor.execute("SELECT log.take_lock()")
+    before = last_position(cursor)
+    cursor.execute(_INSERT)
+    accepted = cursor.rowcount
+    cursor.execute(f"NOTIFY {CHANNEL}")
+    return accepted, before
+
+
+def one(cursor: Cursor[DictRow]) -> DictRow:
+    """Give the row of a query that gives one."""
+    row = cursor.fetchone()
+    assert row is not None, "the query gives one row"
+    return row
