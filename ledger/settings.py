@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from ledger.errors import DaybookError
+from ledger.feed_settings import VARIABLES as FEED_VARIABLES
+from ledger.feed_settings import FeedSettings
 from ledger.secrets import MAX_PREFIX_CHARACTERS
+from ledger.variables import SettingsError, is_whole, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +34,10 @@ VARIABLES: Final[Mapping[str, str]] = {
     "DAYBOOK_USAGE_MAX_PAST_SECONDS": "how far in the past a usage event may lie (default 35 days)",
     "DAYBOOK_USAGE_MAX_FUTURE_SECONDS": "how far in the future a usage event may lie (default 5 minutes)",
     "DAYBOOK_WEBHOOK_TOLERANCE_SECONDS": "how old or how early a webhook's signature may be (default 300)",
+    **FEED_VARIABLES,
 }
 
-# More digits than any setting needs, and fewer than Python would refuse to read.
-_MAX_DIGITS: Final = 18
-
-
-class SettingsError(DaybookError):
-    """A setting is missing or malformed."""
-
-    code = "settings"
+__all__ = ["VARIABLES", "Settings", "SettingsError", "role_url"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,7 @@ class Settings:
     usage_max_past_seconds: int = 35 * 24 * 3600
     usage_max_future_seconds: int = 300
     webhook_tolerance_seconds: int = 300
+    feed: FeedSettings = field(default_factory=FeedSettings)
 
     @classmethod
     def from_mapping(cls, variables: Mapping[str, str]) -> Settings:
@@ -78,16 +75,17 @@ class Settings:
             peppers=_peppers(variables.get("DAYBOOK_PEPPERS", "")),
             key_prefix=_prefix(variables.get("DAYBOOK_KEY_PREFIX") or cls.key_prefix),
             data=variables.get("DAYBOOK_DATA") or None,
-            max_body_bytes=_whole(variables, "DAYBOOK_MAX_BODY_BYTES", cls.max_body_bytes),
-            usage_max_past_seconds=_whole(
+            max_body_bytes=whole_number(variables, "DAYBOOK_MAX_BODY_BYTES", cls.max_body_bytes),
+            usage_max_past_seconds=whole_number(
                 variables, "DAYBOOK_USAGE_MAX_PAST_SECONDS", cls.usage_max_past_seconds
             ),
-            usage_max_future_seconds=_whole(
+            usage_max_future_seconds=whole_number(
                 variables, "DAYBOOK_USAGE_MAX_FUTURE_SECONDS", cls.usage_max_future_seconds
             ),
-            webhook_tolerance_seconds=_whole(
+            webhook_tolerance_seconds=whole_number(
                 variables, "DAYBOOK_WEBHOOK_TOLERANCE_SECONDS", cls.webhook_tolerance_seconds
             ),
+            feed=FeedSettings.from_mapping(variables),
         )
 
     def pepper(self, version: int) -> bytes:
@@ -144,7 +142,7 @@ def _peppers(text: str) -> tuple[tuple[int, bytes], ...]:
     peppers: dict[int, bytes] = {}
     for pair in filter(None, text.split(",")):
         version, _, value = pair.partition(":")
-        if not _is_whole(version) or not value or int(version) in peppers:
+        if not is_whole(version) or not value or int(version) in peppers:
             message = "DAYBOOK_PEPPERS must read like 1:base64,2:base64, each version once"
             raise SettingsError(message)
         peppers[int(version)] = _bytes(value, "DAYBOOK_PEPPERS")
@@ -156,17 +154,3 @@ def _prefix(text: str) -> str:
         message = f"DAYBOOK_KEY_PREFIX must be at most {MAX_PREFIX_CHARACTERS} lower-case letters and digits"
         raise SettingsError(message)
     return text
-
-
-def _whole(variables: Mapping[str, str], name: str, default: int) -> int:
-    text = variables.get(name, "")
-    if not text:
-        return default
-    if not _is_whole(text):
-        message = f"{name} must be a whole number"
-        raise SettingsError(message)
-    return int(text)
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from decimal import Decimal
 
 import pytest
 
+from ledger.feed_settings import FeedSettings
 from ledger.settings import VARIABLES, Settings, SettingsError, role_url
 
 MASTER_KEY = b64encode(b"k" * 32).decode()
@@ -25,6 +27,19 @@ GIVEN = {
     "DAYBOOK_USAGE_MAX_PAST_SECONDS": "2000",
     "DAYBOOK_USAGE_MAX_FUTURE_SECONDS": "30",
     "DAYBOOK_WEBHOOK_TOLERANCE_SECONDS": "40",
+    "KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_CA_FILE": "/etc/kafka/ca.pem",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "acme",
+    "KAFKA_SASL_PASSWORD": "s3cr3t-kafka",
+    "DAYBOOK_KAFKA_PARTITIONS": "12",
+    "DAYBOOK_KAFKA_REPLICATION": "2",
+    "DAYBOOK_KAFKA_RETENTION_SECONDS": "5000",
+    "DAYBOOK_KAFKA_EVENTS_RETENTION_SECONDS": "6000",
+    "DAYBOOK_KAFKA_GROUP": "books",
+    "DAYBOOK_PARKED_SECONDS": "7000",
+    "DAYBOOK_MAX_BAD_SHARE": "0.25",
 }
 OTHERWISE = {
     "DATABASE_URL": "postgresql://owner@elsewhere/daybook",
@@ -40,6 +55,19 @@ OTHERWISE = {
     "DAYBOOK_USAGE_MAX_PAST_SECONDS": "2001",
     "DAYBOOK_USAGE_MAX_FUTURE_SECONDS": "31",
     "DAYBOOK_WEBHOOK_TOLERANCE_SECONDS": "41",
+    "KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092",
+    "KAFKA_SECURITY_PROTOCOL": "SSL",
+    "KAFKA_CA_FILE": "/etc/other.pem",
+    "KAFKA_SASL_MECHANISM": "PLAIN",
+    "KAFKA_SASL_USERNAME": "other",
+    "KAFKA_SASL_PASSWORD": "other",
+    "DAYBOOK_KAFKA_PARTITIONS": "13",
+    "DAYBOOK_KAFKA_REPLICATION": "1",
+    "DAYBOOK_KAFKA_RETENTION_SECONDS": "5001",
+    "DAYBOOK_KAFKA_EVENTS_RETENTION_SECONDS": "6001",
+    "DAYBOOK_KAFKA_GROUP": "others",
+    "DAYBOOK_PARKED_SECONDS": "7001",
+    "DAYBOOK_MAX_BAD_SHARE": "1",
 }
 
 
@@ -59,6 +87,21 @@ def test_settings_are_what_the_variables_say() -> None:
         usage_max_past_seconds=2000,
         usage_max_future_seconds=30,
         webhook_tolerance_seconds=40,
+        feed=FeedSettings(
+            bootstrap_servers="kafka-1:9092,kafka-2:9092",
+            security_protocol="SASL_SSL",
+            ca_file="/etc/kafka/ca.pem",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="acme",
+            sasl_password="s3cr3t-kafka",
+            partitions=12,
+            replication=2,
+            retention_seconds=5000,
+            events_retention_seconds=6000,
+            group="books",
+            parked_seconds=7000,
+            max_bad_share=Decimal("0.25"),
+        ),
     )
 
 
@@ -114,6 +157,15 @@ def test_nothing_set_is_enough_for_the_embedded_database() -> None:
         ("DAYBOOK_USAGE_MAX_PAST_SECONDS", "35 days"),
         ("DAYBOOK_USAGE_MAX_FUTURE_SECONDS", "\N{ARABIC-INDIC DIGIT THREE}"),
         ("DAYBOOK_WEBHOOK_TOLERANCE_SECONDS", "0x10"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SASL_MECHANISM", "MD5"),
+        ("DAYBOOK_KAFKA_PARTITIONS", "0"),
+        ("DAYBOOK_KAFKA_REPLICATION", "two"),
+        ("DAYBOOK_KAFKA_RETENTION_SECONDS", "-1"),
+        ("DAYBOOK_MAX_BAD_SHARE", "1.5"),
+        ("DAYBOOK_MAX_BAD_SHARE", "-0.1"),
+        ("DAYBOOK_MAX_BAD_SHARE", "NaN"),
+        ("DAYBOOK_MAX_BAD_SHARE", "half"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(variable: str, value: str) -> None:

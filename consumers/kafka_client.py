@@ -1,0 +1,34 @@
+"""What every client of Kafka is given: where it is, and how we say who we are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ledger.settings import SettingsError
+
+if TYPE_CHECKING:
+    from ledger.feed_settings import FeedSettings
+
+_BOOTSTRAP_TIMEOUT_MS: Final = 10_000
+
+
+def client_options(feed: FeedSettings) -> dict[str, Any]:
+    """Give the options that reach the cluster, for any client of kafka-python."""
+    if feed.bootstrap_servers is None:
+        message = "KAFKA_BOOTSTRAP_SERVERS is not set; `daybook --help` says what it is for"
+        raise SettingsError(message)
+    options: dict[str, Any] = {
+        "bootstrap_servers": feed.bootstrap_servers,
+        "security_protocol": feed.security_protocol,
+        "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
+        # The clients' own metrics cost more than a tenth of their throughput, and nobody reads them.
+        "metrics_enabled": False,
+        "reconnect_backoff_max_ms": 1_000,
+    }
+    if feed.ca_file is not None:
+        options["ssl_cafile"] = feed.ca_file
+    if feed.sasl_mechanism is not None:
+        options["sasl_mechanism"] = feed.sasl_mechanism
+        options["sasl_plain_username"] = feed.sasl_username
+        options["sasl_plain_password"] = feed.sasl_password
+    return options
