@@ -16,7 +16,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import resources
-from api.edge import OPERATIONS, Call, Edge, Operation, replayed, schema_of, validated
+from api.edge import OPERATIONS, Call, Edge, Operation, replayed
 from api.errors import problem, problem_of, status_of
 from api.idempotency import Replay, slot_for
 from api.metrics import Metrics
@@ -33,6 +33,7 @@ from ledger.errors import (
     UnsupportedContent,
 )
 from projections.applier import describe
+from schemas.validation import schema_of, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from marshmallow import Schema
 
+    from consumers.feed_producer import FeedProducer
     from ledger.settings import Settings
     from ledger.store import Log
 
@@ -49,7 +51,11 @@ _errors: Final = logging.getLogger("daybook.errors")
 
 
 def create_app(
-    log: Log, settings: Settings, clock: Callable[[], datetime], random_bytes: Callable[[int], bytes]
+    log: Log,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    random_bytes: Callable[[int], bytes],
+    feed: FeedProducer | None = None,
 ) -> Flask:
     """Make the application; it reads no clock and no environment of its own."""
     resources.load()
@@ -57,7 +63,7 @@ def create_app(
     # Lets a body that is too large be refused before it is read.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    edge = Edge(log, settings, clock, random_bytes)
+    edge = Edge(log, settings, clock, random_bytes, feed)
     metrics = Metrics()
     app.extensions["daybook"] = {"edge": edge, "metrics": metrics}
     for one in OPERATIONS:

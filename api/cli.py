@@ -7,9 +7,12 @@ import sys
 import click
 
 from api.cli_books import init, migrate_command
+from api.cli_consume import consume
+from api.cli_dead_letters import dead_letters
 from api.cli_demo import demo
 from api.cli_dev import dev
 from api.cli_docs import docs
+from api.cli_feed import epoch, publish, topics
 from api.cli_projections import rebuild_command, timeline, verify_command
 from api.cli_services import project, serve
 from api.cli_support import explain
@@ -39,6 +42,11 @@ for _command in (
     migrate_command,
     serve,
     project,
+    consume,
+    publish,
+    topics,
+    epoch,
+    dead_letters,
     timeline,
     rebuild_command,
     verify_command,

@@ -34,16 +34,26 @@ def _http_page() -> str:
     return markdown()
 
 
+def _messages_page() -> str:
+    from api.message_reference import markdown
+
+    return markdown()
+
+
 # What each page is called, and what writes it.
 _PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "events": _events_page,
     "cli": _cli_page,
     "http": _http_page,
+    "messages": _messages_page,
 }
+# Not a page: a file for every type of message.
+_SCHEMAS: Final = "schemas"
+_NAMES: Final = (*sorted(_PAGES), _SCHEMAS)
 
 
 @click.command()
-@click.argument("pages", nargs=-1, type=click.Choice(sorted(_PAGES)))
+@click.argument("pages", nargs=-1, type=click.Choice(_NAMES))
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit status 1 when a page is not what the code says."
 )
@@ -54,22 +64,39 @@ _PAGES: Final[Mapping[str, Callable[[], str]]] = {
     show_default=True,
     help="Where the pages are.",
 )
-def docs(pages: tuple[str, ...], folder: Path, *, check: bool) -> None:
+@click.option(
+    "--schemas",
+    "schema_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("schemas/json"),
+    show_default=True,
+    help="Where the messages' JSON Schemas are.",
+)
+def docs(pages: tuple[str, ...], folder: Path, schema_folder: Path, *, check: bool) -> None:
     """Write the PAGES of documentation that are made from the code, all of them by default."""
-    stale = [name for name in pages or sorted(_PAGES) if not _is_current(folder, name)]
+    stale = {
+        path: (name, text)
+        for name in pages or _NAMES
+        for path, text in _files(name, folder, schema_folder).items()
+        if not (path.exists() and path.read_text(encoding="utf-8") == text)
+    }
     if check:
-        for name in stale:
-            say(f"{folder / name}.md is not what the code says; run `daybook docs {name}`.")
+        for path, (name, _) in stale.items():
+            say(f"{path} is not what the code says; run `daybook docs {name}`.")
         sys.exit(1 if stale else 0)
-    for name in stale:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.md").write_text(_PAGES[name](), encoding="utf-8")
-        say(f"{folder / name}.md written.")
+    for path, (_, text) in stale.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        say(f"{path} written.")
 
 
-def _is_current(folder: Path, name: str) -> bool:
-    path = folder / f"{name}.md"
-    return path.exists() and path.read_text(encoding="utf-8") == _PAGES[name]()
+def _files(name: str, folder: Path, schema_folder: Path) -> Mapping[Path, str]:
+    """Give the files of a page, with what the code says should be in them."""
+    from schemas.message_schemas import schema_files
+
+    if name == _SCHEMAS:
+        return {schema_folder / file: text for file, text in schema_files().items()}
+    return {folder / f"{name}.md": _PAGES[name]()}
 
 
 def _cli_lines(group: click.Group) -> Iterator[str]:
@@ -79,8 +106,7 @@ def _cli_lines(group: click.Group) -> Iterator[str]:
     yield "# The command line\n\nWritten from the code by `daybook docs cli`.\n\n"
     yield "What goes wrong is one line on standard error and exit status 1; a wrong option is status 2.\n"
     yield "Results go to standard output, progress to standard error.\n"
-    for name in group.list_commands(click.Context(group)):
-        command = group.commands[name]
+    for name, command in _commands(group):
         yield f"\n## daybook {name}\n\n{_prose(command.help)}\n\n```\n{_usage(command, name)}\n```\n"
         options = [parameter for parameter in command.params if _is_shown(parameter)]
         if options:
@@ -89,6 +115,15 @@ def _cli_lines(group: click.Group) -> Iterator[str]:
     yield "\n## Settings\n\nAll from the environment.\n\n| variable | what for |\n|---|---|\n"
     for variable, meaning in VARIABLES.items():
         yield f"| `{variable}` | {meaning} |\n"
+
+
+def _commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Name every subcommand, those of a subcommand by both their names."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
 
 
 def _prose(text: str | None) -> str:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from flask import Response
-from marshmallow import ValidationError
 
 from api.idempotency import Replay, Slot, StoredAnswer
 from commands.context import Context, Done
 from commands.streams import account_stream
-from ledger.errors import Forbidden, Invalid, NotFound, Unavailable
+from ledger.errors import Forbidden, NotFound, Unavailable
 from ledger.events import Actor
 from ledger.events.principal import PrincipalRegistered
 from ledger.identifiers import stream_of
 from ledger.values import instant_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from commands.keys import CheckedKey
+    from consumers.feed_producer import FeedProducer
     from ledger.settings import Settings
     from ledger.store import Log
 
@@ -43,12 +42,13 @@ _encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 @dataclass(frozen=True)
 class Edge:
-    """What every request shares: the log, the settings, the clock and where randomness comes from."""
+    """What every request shares: log, settings, clock, source of randomness, and the way to Kafka if any."""
 
     log: Log
     settings: Settings
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    feed: FeedProducer | None = None
     _kinds: dict[str, str] = field(default_factory=dict)
 
     def kind_of(self, book: UUID, principal: str) -> str:
@@ -77,6 +77,8 @@ class Operation:
     query: type[Schema] | None = None
     answer: type[Schema] | None = None
     status: int = 200
+    # Other statuses that the same answer comes with.
+    also: tuple[int, ...] = ()
     description: str = ""
     content: tuple[str, ...] = ("application/json",)
     refusals: tuple[int, ...] = ()
@@ -234,33 +236,6 @@ def replayed(replay: Replay) -> Response:
         response.headers["Daybook-Position"] = str(stored.position)
     response.headers["Idempotent-Replayed"] = "true"
     return response
-
-
-@cache
-def schema_of(kind: type[Schema]) -> Schema:
-    """Make a schema once: making it costs more than a small request's validation."""
-    return kind()
-
-
-def validated(schema: Schema, data: Any) -> dict[str, Any]:
-    """Load data with a schema, or refuse it with every field's path."""
-    try:
-        loaded: dict[str, Any] = schema.load(data)
-    except ValidationError as error:
-        reasons = dict(_flat(error.messages, ""))
-        first = next(iter(reasons.items()), ("", ["is not valid"]))
-        message = f"{first[0]}: {first[1][0]}"
-        raise Invalid(message, reasons) from None
-    return loaded
-
-
-def _flat(messages: Any, path: str) -> Iterator[tuple[str, list[str]]]:
-    if isinstance(messages, dict):
-        for name, below in messages.items():
-            part = "body" if name == "_schema" else str(name)
-            yield from _flat(below, f"{path}.{part}" if path else part)
-    else:
-        yield path, [str(message) for message in messages]
 
 
 def page(rows: list[Any], limit: int, cursor: Callable[[Any], Any]) -> tuple[list[Any], str | None]:

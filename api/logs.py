@@ -10,3 +10,5 @@ def log_to_standard_error() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    # Its clients tell of every connection they make, and readiness asks for one again and again.
+    logging.getLogger("kafka").setLevel(logging.WARNING)

@@ -44,6 +44,7 @@ _USAGE_CONTENT: Final[dict[str, Any]] = {
         }
     },
 }
+_ACCEPTED: Final = 202
 _OTHER_CONTENT: Final = {"/metrics": "text/plain", "/docs": "text/html"}
 
 
@@ -79,7 +80,10 @@ def _operation(one: Operation) -> dict[str, Any]:
         "summary": one.summary,
         "tags": [one.tag],
         "parameters": [*_path_parameters(one), *_query_parameters(one), *_header_parameters(one)],
-        "responses": {str(one.status): _success(one), **_refusals(one)},
+        "responses": {
+            **{str(status): _success(one, status) for status in (one.status, *one.also)},
+            **_refusals(one),
+        },
         "security": [] if one.scope is None else [{"bearer": []}, {"header": []}],
     }
     note = one.description
@@ -120,12 +124,13 @@ def _header_parameters(one: Operation) -> list[dict[str, Any]]:
     return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema}]
 
 
-def _success(one: Operation) -> dict[str, Any]:
+def _success(one: Operation, status: int) -> dict[str, Any]:
     content_type = _OTHER_CONTENT.get(one.path, "application/json")
     schema: Any = one.answer if one.answer is not None else {"type": "object"}
     if content_type != "application/json":
         schema = {"type": "string"}
-    return {"description": "Done.", "content": {content_type: {"schema": schema}}}
+    description = "Taken; Kafka has it, and the rest follows." if status == _ACCEPTED else "Done."
+    return {"description": description, "content": {content_type: {"schema": schema}}}
 
 
 def _refusals(one: Operation) -> dict[str, Any]:

@@ -33,13 +33,17 @@ def _lines() -> Iterator[str]:
         for title, schema in (
             ("Query", one.query),
             ("Body", one.body),
-            (f"Answers {one.status}", one.answer),
+            (f"Answers {_statuses(one)}", one.answer),
         ):
             if schema is not None and schema().fields:
                 yield f"\n{title}: {_inline(schema)}\n"
     yield "\n## What is inside\n"
     for schema in _nested():
         yield f"\n**{name_of(schema)}**: {_inline(schema)}\n"
+
+
+def _statuses(one: Operation) -> str:
+    return " or ".join(str(status) for status in (one.status, *one.also))
 
 
 def _inline(schema: type[Schema]) -> str:
@@ -76,7 +80,7 @@ def _article(one: Operation) -> str:
     scope = f"<p>Scope <code>{one.scope}</code></p>" if one.scope else ""
     body = "" if one.body is None else f"<h4>Body</h4>{_fields(one.body)}"
     query = "" if one.query is None else f"<h4>Query</h4>{_fields(one.query)}"
-    result = "" if one.answer is None else f"<h4>Answers {one.status}</h4>{_fields(one.answer)}"
+    result = "" if one.answer is None else f"<h4>Answers {_statuses(one)}</h4>{_fields(one.answer)}"
     note = f"<p>{escape(one.description)}</p>" if one.description else ""
     return (
         f"<article><h3><code>{one.method} {escape(one.path)}</code></h3><p>{escape(one.summary)}.</p>"

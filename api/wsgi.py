@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from datetime import UTC, datetime
 
 from api.app import create_app
+from consumers.feed_producer import FeedProducer
 from ledger.settings import Settings, SettingsError
 from ledger.store import Log
 
@@ -23,9 +25,16 @@ def _build() -> object:
         message = "serving needs DAYBOOK_APP_URL (or DATABASE_URL) and DAYBOOK_MASTER_KEY"
         raise SettingsError(message)
     settings.current_pepper_version()
-    return create_app(
-        Log(settings.app_url, settings.master_key, pool_size=_POOL_SIZE), settings, _now, os.urandom
-    )
+    log = Log(settings.app_url, settings.master_key, pool_size=_POOL_SIZE)
+    return create_app(log, settings, _now, os.urandom, _feed(settings))
+
+
+def _feed(settings: Settings) -> FeedProducer | None:
+    if settings.feed.bootstrap_servers is None:
+        return None
+    feed = FeedProducer(settings.feed)
+    atexit.register(feed.close)
+    return feed
 
 
 app = _build()

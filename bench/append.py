@@ -13,6 +13,7 @@ from bench.made_up import BATCH_EVENTS, BOOK, usage_batches
 from bench.progress import counted
 from bench.results import Result, result
 from bench.timing import Timing, peak_memory_mib
+from ledger.usage_row import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def append_usage(scale: float) -> list[Result]:
             for ours_now in (True, False) if first // BATCH_EVENTS % 2 else (False, True):
                 if ours_now:
                     with ours.of(len(batch)):
-                        outcome = log.append_usage(batch)
+                        outcome = log.append_usage([row_of(new) for new in batch])
                     assert outcome.accepted == len(batch), "every identity is new"
                 else:
                     with limit.of(len(batch)):

@@ -14,6 +14,7 @@ from bench.made_up import ACCOUNTS, BATCH_EVENTS, BOOK, usage_batches
 from bench.progress import counted
 from ledger.settings import role_url
 from ledger.store import Log
+from ledger.usage_row import row_of
 from projections.migrate import migrate
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def fill(database: Database, events: int, *, book: UUID = BOOK, accounts: Sequen
     with database.log("ingest") as log:
         batches = usage_batches(events, book=book, accounts=accounts)
         for _ in counted("appending", range(0, events, BATCH_EVENTS), BATCH_EVENTS):
-            log.append_usage(next(batches))
+            log.append_usage([row_of(new) for new in next(batches)])

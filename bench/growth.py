@@ -13,6 +13,7 @@ from bench.made_up import BATCH_EVENTS, usage_batches
 from bench.progress import counted
 from bench.results import Result, result
 from bench.timing import Timing
+from ledger.usage_row import row_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -88,7 +89,7 @@ def _append(database: Database, first: int, count: int) -> float:
         for _ in counted(f"from {first:,}", range(0, count, BATCH_EVENTS), BATCH_EVENTS):
             batch = next(batches)
             with timing.of(len(batch)):
-                log.append_usage(batch)
+                log.append_usage([row_of(new) for new in batch])
         wal, index_mib = _sizes(owner)
     said = f"{timing.rate:,.0f} events/s, {(wal - wal_before) / count:,.0f} bytes of WAL an event"
     print(f"after {first + count:,} appended: {said}, index {index_mib:,.0f} MiB", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from commands.chosen import execute_chosen
 from commands.context import Done, Unit, execute
 from commands.streams import account_stream, new_id, require_version
 from ledger.streams import account as accounts
@@ -20,15 +21,16 @@ def register_account(
     email: str | None,
     currency: str | None = None,
     time_zone: str = "UTC",
+    chosen: str | None = None,
 ) -> Done[Stream[Account]]:
-    """Register an account under a new id."""
-    account = new_id(context, "acc")
+    """Register an account under a new id, or under the one that was chosen for it."""
+    account = chosen or new_id(context, "acc")
 
     def decide(unit: Unit) -> Stream[Account]:
         events = accounts.register(account, name, email, currency, time_zone, context.now)
         return unit.add(account_stream(account), Stream(), accounts.evolve, events)
 
-    return execute(context, decide)
+    return execute(context, decide) if chosen is None else execute_chosen(context, "acc", chosen, decide)
 
 
 def change_account(

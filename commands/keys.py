@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from commands.chosen import execute_chosen
 from commands.context import Done, Unit, execute
+from commands.principals import require_principal
 from commands.streams import account_stream, new_id, stream_or_not_found
-from ledger.errors import NotFound, Unauthenticated
-from ledger.events.principal import PrincipalRegistered
+from ledger.errors import Unauthenticated
 from ledger.identifiers import stream_of
-from ledger.secrets import hash_secret, hint_of, new_secret, read_secret, secret_length_bytes, secret_matches
+from ledger.secrets import (
+    hash_digest,
+    hash_secret,
+    hint_of,
+    new_secret,
+    read_secret,
+    secret_length_bytes,
+    secret_matches,
+)
 from ledger.streams import account as accounts
 from ledger.streams import api_key as keys
 from ledger.streams.base import Stream, fold
@@ -36,6 +45,15 @@ class IssuedKey:
 
 
 @dataclass(frozen=True)
+class PreparedKey:
+    """A key as its sender made it: its id, the SHA-256 of its secret, and the secret's last characters."""
+
+    key: str
+    secret_sha256: bytes
+    hint: str
+
+
+@dataclass(frozen=True)
 class CheckedKey:
     """A key that opens: whose it is, in which book, and all the scopes it holds."""
 
@@ -57,12 +75,26 @@ def issue_key(
     key = new_id(context, "key")
     secret, kept = _make_secret(context, mode, key)
     events = keys.issue(key, owner, name, scopes, kept, expires_at, context.now)
+    return execute(context, lambda unit: IssuedKey(_add_issued(unit, key, owner, events), secret))
 
-    def decide(unit: Unit) -> IssuedKey:
-        _require_owner(unit, owner)
-        return IssuedKey(unit.add(stream_of("key", key), Stream(), keys.evolve, events), secret)
 
-    return execute(context, decide)
+def issue_prepared_key(
+    context: Context,
+    prepared: PreparedKey,
+    owner: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+) -> Done[Stream[ApiKey]]:
+    """Issue a key whose id and secret its sender made, and whose secret nobody here ever sees."""
+    key, kept = prepared.key, _keep(context, prepared)
+    events = keys.issue(key, owner, name, scopes, kept, expires_at, context.now)
+    return execute_chosen(context, "key", key, lambda unit: _add_issued(unit, key, owner, events))
+
+
+def _add_issued(unit: Unit, key: str, owner: str, events: list[ApiKeyEvent]) -> Stream[ApiKey]:
+    _require_owner(unit, owner)
+    return unit.add(stream_of("key", key), Stream(), keys.evolve, events)
 
 
 def _require_owner(unit: Unit, owner: str) -> None:
@@ -72,10 +104,7 @@ def _require_owner(unit: Unit, owner: str) -> None:
         accounts.require_open(loaded.state)
         unit.guard(account_stream(owner), loaded.version)
         return
-    recorded = unit.context.log.load(unit.context.book, stream_or_not_found("prn", owner))
-    if not recorded or not isinstance(recorded[0].event, PrincipalRegistered):
-        message = "there is no such principal"
-        raise NotFound(message)
+    require_principal(unit.context.log, unit.context.book, owner)
 
 
 def rotate_key(context: Context, mode: str, key: str) -> Done[IssuedKey]:
@@ -89,6 +118,12 @@ def rotate_key(context: Context, mode: str, key: str) -> Done[IssuedKey]:
         return IssuedKey(unit.add(stream, loaded, keys.evolve, events), secret)
 
     return execute(context, decide)
+
+
+def rotate_prepared_key(context: Context, prepared: PreparedKey) -> Done[Stream[ApiKey]]:
+    """Give a key a new secret that its sender made."""
+    kept = _keep(context, prepared)
+    return _change(context, prepared.key, lambda state: keys.rotate(state, kept, context.now))
 
 
 def suspend_key(context: Context, key: str, reason: str) -> Done[Stream[ApiKey]]:
@@ -128,6 +163,12 @@ def _make_secret(context: Context, mode: str, key: str) -> tuple[str, keys.Secre
     version = settings.current_pepper_version()
     secret = new_secret(settings.key_prefix, mode, key, context.random_bytes(secret_length_bytes()))
     return secret, keys.Secret(hash_secret(secret, settings.pepper(version)), version, hint_of(secret))
+
+
+def _keep(context: Context, prepared: PreparedKey) -> keys.Secret:
+    version = context.settings.current_pepper_version()
+    kept = hash_digest(prepared.secret_sha256, context.settings.pepper(version))
+    return keys.Secret(kept, version, prepared.hint)
 
 
 def check_key(log: Log, settings: Settings, text: str, now: datetime) -> CheckedKey:

@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from commands.context import Context
+    from ledger.store import Extra
 
 
 @dataclass
 class _Witness:
     """Sees whether the append was this command's own: another delivery of the event has the same cause."""
 
+    extra: Extra | None
     stored: bool = False
 
     def before(self, cursor: Cursor[DictRow]) -> None:
-        """Claim nothing."""
+        """Claim what the caller claims."""
+        self.stored = False
+        if self.extra is not None:
+            self.extra.before(cursor)
 
-    def after(self, cursor: Cursor[DictRow], positions: Sequence[int]) -> None:  # noqa: ARG002 - Extra's shape
-        """Note that the rows went in."""
+    def after(self, cursor: Cursor[DictRow], positions: Sequence[int]) -> None:
+        """Write what the caller writes, and note that the rows went in."""
+        if self.extra is not None:
+            self.extra.after(cursor, positions)
         self.stored = True
 
 
@@ -40,6 +47,7 @@ def keep_event(context: Context, delivery: StripeEventReceived, occurred_at: dat
 
     Another delivery with a known id and other facts is kept beside the first as a variant, and takes effect
     too: effects are keyed by Stripe's objects, so nothing is lost and nothing is counted twice.
+    What the context has to commit goes with a new delivery; a known one appends nothing, and commits nothing.
     """
     while True:
         stream, kept = derive("stripe-event", *_identity(context.book, delivery)), delivery
@@ -60,7 +68,7 @@ def _append(
     context: Context, stream: UUID, delivery: StripeEventReceived, occurred_at: datetime
 ) -> int | None:
     """Append the delivery and give its position, or nothing when another one took its place."""
-    witness = _Witness()
+    witness = _Witness(context.extra_for(True))  # noqa: FBT003 - the result: it is new
 
     def decide(unit: Unit) -> None:
         unit.add_first(stream, delivery, occurred_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from commands.chosen import execute_chosen
 from commands.context import Done, Unit, execute
 from commands.invoicing import add_finalized, load_book
 from commands.streams import account_stream, new_id, stream_or_not_found
@@ -38,9 +39,12 @@ class Billed:
     invoice: Stream[Invoice] | None
 
 
-def subscribe(context: Context, account: str, plan: str) -> Done[Billed]:
-    """Subscribe an open account to a plan on sale and issue the first period's invoice."""
-    subscription = new_id(context, "sub")
+def subscribe(context: Context, account: str, plan: str, chosen: str | None = None) -> Done[Billed]:
+    """Subscribe an open account to a plan on sale and issue the first period's invoice.
+
+    The subscription has a new id, or the one that was chosen for it.
+    """
+    subscription = chosen or new_id(context, "sub")
     stream = stream_of("sub", subscription)
 
     def decide(unit: Unit) -> Billed:
@@ -51,7 +55,7 @@ def subscribe(context: Context, account: str, plan: str) -> Done[Billed]:
         started = unit.add(stream, Stream(), subscriptions.evolve, events)
         return _bill(unit, stream, started, owner, wanted, book)
 
-    return execute(context, decide)
+    return execute(context, decide) if chosen is None else execute_chosen(context, "sub", chosen, decide)
 
 
 def change_plan(

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from ledger import usage_row
 from ledger.bulk import MAX_USAGE_ROWS
 from ledger.codec import decode_event, decode_state
-from ledger.events import Metadata, NewEvent
 from ledger.events.account import AccountClosed, AccountRegistered
-from ledger.events.usage import UsageRecorded
-from ledger.identifiers import MalformedId, digest_parts, stream_of, usage_stream
-from ledger.values import quantity_text
+from ledger.identifiers import MalformedId, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from commands.context import Context
     from ledger.bulk import UsageOutcome
 
-_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _STANDING = (AccountRegistered.topic, AccountClosed.topic)
 
 
-class UsageFact(msgspec.Struct, frozen=True, kw_only=True):
-    """A usage event that is well formed: within the value domain, its account not yet looked up."""
+class UsageFact(usage_row.UsageFact, frozen=True, kw_only=True):
+    """A usage event within the value domain, and which of its batch it is; its account not yet looked up."""
 
     index: int
-    event_id: str
-    source: str
-    meter: str
-    account: str
-    quantity: Decimal
-    occurred_at: datetime
-    properties: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,10 +40,10 @@ class Rejection:
 
 @dataclass(frozen=True)
 class KnownOtherwise:
-    """A usage event whose identity is known with other facts, and the known one's position if it has one."""
+    """A usage event whose identity is known with other facts, and the known one's position."""
 
     index: int
-    position: int | None
+    position: int
 
 
 @dataclass(frozen=True)
@@ -70,23 +57,19 @@ class UsageResult:
     position: int | None
 
 
-def facts_digest(fact: UsageFact) -> str:
-    """Give the digest of the facts a duplicate shares: account, meter, quantity, properties, not the time."""
-    return digest_parts(
-        "usage-facts",
-        fact.account,
-        fact.meter,
-        quantity_text(fact.quantity),
-        _canonical.encode(fact.properties),
-    )
+def judge_standing(
+    context: Context, facts: Sequence[UsageFact]
+) -> tuple[list[UsageFact], tuple[Rejection, ...]]:
+    """Split facts into those whose account may be billed for them, and why the others may not be recorded."""
+    standing = _standing(context, facts)
+    rejected = [refusal for fact in facts if (refusal := _refusal(fact, standing)) is not None]
+    refused = {rejection.index for rejection in rejected}
+    return [fact for fact in facts if fact.index not in refused], tuple(rejected)
 
 
 def record_usage(context: Context, facts: Sequence[UsageFact]) -> UsageResult:
     """Append the facts whose account may be billed for them, 5,000 at a time; each chunk is all or none."""
-    standing = _standing(context, facts)
-    rejected = [refusal for fact in facts if (refusal := _refusal(fact, standing)) is not None]
-    refused = {rejection.index for rejection in rejected}
-    admitted = [fact for fact in facts if fact.index not in refused]
+    admitted, rejected = judge_standing(context, facts)
     accepted = duplicates = 0
     position: int | None = None
     conflicts: list[KnownOtherwise] = []
@@ -98,33 +81,17 @@ def record_usage(context: Context, facts: Sequence[UsageFact]) -> UsageResult:
         conflicts += [KnownOtherwise(chunk[c.index].index, c.position) for c in outcome.conflicts]
         assert outcome.position is not None, "a chunk is never empty"
         position = max(position or 0, outcome.position)
-    return UsageResult(accepted, duplicates, tuple(conflicts), tuple(rejected), position)
+    return UsageResult(accepted, duplicates, tuple(conflicts), rejected, position)
 
 
 def _append(context: Context, chunk: Sequence[UsageFact]) -> UsageOutcome:
-    return context.log.append_usage([_new_event(context, fact) for fact in chunk])
+    return context.log.append_usage([_row(context, fact) for fact in chunk])
 
 
-def _new_event(context: Context, fact: UsageFact) -> NewEvent:
-    event = UsageRecorded(
-        account=fact.account,
-        meter=fact.meter,
-        quantity=fact.quantity,
-        source=fact.source,
-        event_id=fact.event_id,
-        accepted_at=context.now,
-        digest=facts_digest(fact),
-        properties=fact.properties,
+def _row(context: Context, fact: UsageFact) -> usage_row.UsageRow:
+    return usage_row.usage_row(
+        fact, context.book, context.actor, context.cause, accepted_at=context.now, booked_at=context.now
     )
-    metadata = Metadata(
-        book=context.book,
-        occurred_at=fact.occurred_at,
-        booked_at=context.now,
-        actor=context.actor,
-        cause=context.cause,
-    )
-    stream = usage_stream(context.book, fact.source, fact.event_id)
-    return NewEvent(stream=stream, stream_version=1, event=event, metadata=metadata)
 
 
 def _standing(context: Context, facts: Sequence[UsageFact]) -> dict[str, datetime | None]:

@@ -10,6 +10,7 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from commands.context import Context
 from commands.stripe_intake import keep_event
+from consumers.extras import Watched
 from ledger.errors import NotFound, PayloadRefused, SignatureRefused
 from ledger.events import Actor
 from ledger.events.stripe import StripeEventReceived
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.settings import Settings
-    from ledger.store import Log
+    from ledger.store import Extra, Log
 
 STRIPE: Final = Actor(principal="stripe", kind="stripe")
+# The header of a message that carries a delivery: the id of the endpoint it came through.
+ENDPOINT_HEADER: Final = "daybook-endpoint"
 
 _FIND_ENDPOINT: Final = (
     "SELECT endpoint, live_book, test_book, wrapped_secret FROM daybook.find_webhook_endpoint(%s)"
@@ -45,6 +48,21 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A delivery that is known to be Stripe's: the endpoint it came through, its book, and what it says."""
+
+    endpoint: str
+    book: UUID
+    envelope: StripeEnvelope
+    text: str
+
+    @property
+    def cause(self) -> str:
+        """What the events it leads to name as their cause."""
+        return f"stripe:{self.envelope.event_id}"
+
+
+@dataclass(frozen=True)
 class Received:
     """What became of a delivery: whether it was new, where it is kept, and in which book."""
 
@@ -62,16 +80,48 @@ def receive(
     now: datetime,
 ) -> Received:
     """Keep a delivery once; `endpoint` is the path's, empty for the default one."""
+    return keep(log, settings, verify(log, settings, endpoint, body, signature_header, now), now)
+
+
+def verify(
+    log: Log,
+    settings: Settings,
+    endpoint: str,
+    body: bytes,
+    signature_header: str | None,
+    now: datetime,
+) -> Verified:
+    """Check a delivery's signature and read it, or refuse it; nothing is kept yet."""
     found = find_endpoint(log, endpoint)
     text = verified_text(
         body, signature_header, found.secret, now, tolerance_seconds=settings.webhook_tolerance_seconds
     )
-    envelope = _envelope(body)
+    return _verified(found, text)
+
+
+def verified_before(log: Log, endpoint: str, body: bytes) -> Verified:
+    """Read a delivery whose signature was checked as it was taken."""
+    return _verified(find_endpoint(log, endpoint), _text(body))
+
+
+def _verified(found: Endpoint, text: str) -> Verified:
+    envelope = _envelope(text.encode())
     book = found.live_book if envelope.livemode else found.test_book
-    cause = f"stripe:{envelope.event_id}"
-    context = Context(log, settings, book, STRIPE, cause, now, os.urandom)
-    kept = keep_event(context, _delivery(found.endpoint, envelope, text), envelope.created or now)
-    return Received(kept.result, kept.position, book)
+    return Verified(found.endpoint, book, envelope, text)
+
+
+def keep(
+    log: Log, settings: Settings, delivery: Verified, now: datetime, extra: Extra | None = None
+) -> Received:
+    """Keep a verified delivery once, and commit the extra with it, or alone if the delivery is known."""
+    watched = None if extra is None else Watched(extra)
+    context = Context(
+        log, settings, delivery.book, STRIPE, delivery.cause, now, os.urandom, lambda _: watched
+    )
+    kept = keep_event(context, _delivery(delivery), delivery.envelope.created or now)
+    if watched is not None:
+        watched.write_unless_written(log, delivery.book)
+    return Received(kept.result, kept.position, delivery.book)
 
 
 def find_endpoint(log: Log, name: str) -> Endpoint:
@@ -92,11 +142,7 @@ def verified_text(
     """Give the body as text once its signature holds and was made near enough to now, before or after."""
     if header is None or not header.isascii():
         raise SignatureRefused("the Stripe-Signature header is missing or malformed")
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        # What is not text cannot be what Stripe signed.
-        raise PayloadRefused("body: must be UTF-8") from None
+    text = _text(body)
     try:
         # The time is judged below: the SDK would read the wall clock, and lets any time in the future pass.
         WebhookSignature.verify_header(text, header, secret, tolerance=None)
@@ -105,6 +151,14 @@ def verified_text(
     if abs(now.timestamp() - _signed_at(header)) > tolerance_seconds:
         raise SignatureRefused("the signature's time is too far from now")
     return text
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        # What is not text cannot be what Stripe signed.
+        raise PayloadRefused("body: must be UTF-8") from None
 
 
 def _signed_at(header: str) -> int:
@@ -120,9 +174,10 @@ def _envelope(body: bytes) -> StripeEnvelope:
         raise PayloadRefused(str(refused)) from None
 
 
-def _delivery(endpoint: str, envelope: StripeEnvelope, text: str) -> StripeEventReceived:
+def _delivery(verified: Verified) -> StripeEventReceived:
+    envelope = verified.envelope
     return StripeEventReceived(
-        endpoint=endpoint,
+        endpoint=verified.endpoint,
         stripe_account=envelope.account,
         event_id=envelope.event_id,
         type=envelope.type,
@@ -131,5 +186,5 @@ def _delivery(endpoint: str, envelope: StripeEnvelope, text: str) -> StripeEvent
         customer=envelope.customer,
         digest=envelope.facts_digest,
         variant=False,
-        body=text,
+        body=verified.text,
     )

@@ -6,22 +6,22 @@ It runs on a cursor that the store lends it, inside the store's transaction.
 from __future__ import annotations
 
 import struct
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 
-from ledger.codec import decode_event, decode_state, encode
+from ledger.codec import decode_event, decode_state
 from ledger.events.usage import UsageRecorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from uuid import UUID
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from psycopg import Cursor
     from psycopg.rows import DictRow
 
-    from ledger.events import Event, NewEvent
+    from ledger.usage_row import UsageRow
 
 # More rows than this in one append would hold the log's lock too long (20,000 held it 162 ms).
 MAX_USAGE_ROWS: Final = 5_000
@@ -29,10 +29,10 @@ CHANNEL: Final = "events"
 
 
 class UsageConflict(msgspec.Struct, frozen=True):
-    """A usage event whose identity is known with other facts; `position` is that one's, if stored."""
+    """A usage event whose identity is known with other facts; `position` is where that one stands."""
 
     index: int
-    position: int | None
+    position: int
     known_digest: str
 
 
@@ -62,6 +62,10 @@ _LOSERS: Final = (
     " JOIN log.events AS e ON e.originator_id = b.originator_id AND e.originator_version = 1"
     " WHERE e.notification_id <= %s"
 )
+_POSITIONS: Final = (
+    "SELECT originator_id, notification_id FROM log.events"
+    " WHERE originator_id = ANY(%s) AND originator_version = 1"
+)
 _LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
 _LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
@@ -71,13 +75,20 @@ _COPY_ROWS: Final = 250
 _pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
 
 
-def insert_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent]) -> UsageOutcome:
-    """Insert usage events, at most 5,000, and say what became of each."""
-    assert len(events) <= MAX_USAGE_ROWS, "too many rows under one lock"
-    first, repeats = _first_of_each(events)
-    accepted, before = _insert(cursor, events, first) if first else (0, 0)
+def insert_usage(
+    cursor: Cursor[DictRow],
+    rows: Sequence[UsageRow],
+    under_lock: Callable[[Cursor[DictRow]], None] | None = None,
+) -> UsageOutcome:
+    """Insert usage events, at most 5,000, and say what became of each.
+
+    `under_lock` may look once more at what they were judged by, and raise: nothing can be appended meanwhile.
+    """
+    assert len(rows) <= MAX_USAGE_ROWS, "too many rows under one lock"
+    first, repeats = _first_of_each(rows)
+    accepted, before = _insert(cursor, rows, first, under_lock) if first else (0, 0)
     assert accepted <= len(first), "more rows inserted than copied"
-    return _judge(cursor, events, first, repeats, accepted, before)
+    return _judge(cursor, rows, first, repeats, accepted, before)
 
 
 def last_position(cursor: Cursor[DictRow]) -> int:
@@ -85,12 +96,12 @@ def last_position(cursor: Cursor[DictRow]) -> int:
     return int(one(cursor.execute(_LAST_POSITION))["position"])
 
 
-def _first_of_each(events: Sequence[NewEvent]) -> tuple[list[int], list[tuple[int, int]]]:
+def _first_of_each(rows: Sequence[UsageRow]) -> tuple[list[int], list[tuple[int, int]]]:
     """Split a batch into the first index of each identity and (index, first index) of the repeats."""
-    first: dict[int, int] = {}
+    first: dict[bytes, int] = {}
     repeats = []
-    for index, new in enumerate(events):
-        kept = first.setdefault(new.stream.int, index)
+    for index, row in enumerate(rows):
+        kept = first.setdefault(row.stream, index)
         if kept != index:
             repeats.append((index, kept))
     return list(first.values()), repeats
@@ -98,7 +109,7 @@ def _first_of_each(events: Sequence[NewEvent]) -> tuple[list[int], list[tuple[in
 
 def _judge(
     cursor: Cursor[DictRow],
-    events: Sequence[NewEvent],
+    rows: Sequence[UsageRow],
     first: Sequence[int],
     repeats: Sequence[tuple[int, int]],
     accepted: int,
@@ -107,23 +118,28 @@ def _judge(
     """Compare the losers' facts, in the same transaction, with those of the events that were first."""
     known = _known_before(cursor, before) if accepted < len(first) else {}
     assert accepted + len(known) == len(first), "every identity is new or known"
-    losers: list[tuple[int, tuple[int | None, str]]] = [
-        (index, known[stream]) for index in first if (stream := events[index].stream) in known
-    ]
+    losers = [(index, known[rows[index].stream][1]) for index in first if rows[index].stream in known]
     for index, kept in repeats:
-        holder = events[kept]
-        losers.append((index, known.get(holder.stream, (None, _digest(holder.event)))))
-    conflicts = [
-        UsageConflict(index, stored, digest)
-        for index, (stored, digest) in sorted(losers, key=itemgetter(0))
-        if digest != _digest(events[index].event)
-    ]
+        stream = rows[kept].stream
+        losers.append((index, known[stream][1] if stream in known else rows[kept].digest))
+    differing = [(index, digest) for index, digest in sorted(losers) if digest != rows[index].digest]
+    positions = _positions_of(cursor, {rows[index].stream for index, _ in differing})
+    conflicts = tuple(
+        UsageConflict(index, positions[rows[index].stream], digest) for index, digest in differing
+    )
     position = _highest_position(cursor, accepted, known, before)
-    return UsageOutcome(accepted, len(losers) - len(conflicts), tuple(conflicts), position)
+    return UsageOutcome(accepted, len(losers) - len(conflicts), conflicts, position)
+
+
+def _positions_of(cursor: Cursor[DictRow], streams: Collection[bytes]) -> dict[bytes, int]:
+    if not streams:
+        return {}
+    found = cursor.execute(_POSITIONS, ([UUID(bytes=stream) for stream in streams],)).fetchall()
+    return {row["originator_id"].bytes: row["notification_id"] for row in found}
 
 
 def _highest_position(
-    cursor: Cursor[DictRow], accepted: int, known: Mapping[UUID, tuple[int, str]], before: int
+    cursor: Cursor[DictRow], accepted: int, known: Mapping[bytes, tuple[int, str]], before: int
 ) -> int | None:
     if not accepted:
         return max((position for position, _ in known.values()), default=None)
@@ -132,45 +148,45 @@ def _highest_position(
     return int(one(query)["position"])
 
 
-def _known_before(cursor: Cursor[DictRow], before: int) -> dict[UUID, tuple[int, str]]:
+def _known_before(cursor: Cursor[DictRow], before: int) -> dict[bytes, tuple[int, str]]:
     """Give position and digest of those identities of the batch that the log held before it."""
     known = {}
     for row in cursor.execute(_LOSERS, (before,)).fetchall():
         stream = row["originator_id"]
         event = decode_event(UsageRecorded.topic, decode_state(row["state"]), stream, 1, {})
-        known[stream] = (row["notification_id"], _digest(event))
+        assert isinstance(event, UsageRecorded), "a stream of usage holds usage"
+        known[stream.bytes] = (row["notification_id"], event.digest)
     return known
 
 
-def _digest(event: Event) -> str:
-    assert isinstance(event, UsageRecorded), "only usage has a digest"
-    return event.digest
-
-
-def _copy_row(number: int, new: NewEvent) -> bytes:
+def _copy_row(number: int, row: UsageRow) -> bytes:
     """Write one row in COPY's binary format by hand: psycopg's row writer costs more than the encoding."""
-    # The table would take anything, and store under the topic of usage what no projection could read.
-    assert isinstance(new.event, UsageRecorded), "append_usage takes usage events"
-    state = encode(new.event, new.metadata, new.stream, 1, {})
-    head = _pack_row(4, 4, number, 16, new.stream.bytes, len(state))
-    return b"".join((head, state, b"\0\0\0\x10", new.metadata.book.bytes))
+    stream, state, book, _ = astuple(row)
+    return b"".join((_pack_row(4, 4, number, 16, stream, len(state)), state, b"\0\0\0\x10", book))
 
 
-def _copy_usage(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> None:
+def _copy_usage(cursor: Cursor[DictRow], rows: Sequence[UsageRow], first: Sequence[int]) -> None:
     """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
     cursor.execute(_USAGE_TABLE)
     with cursor.copy(_COPY) as copy:
         copy.write(_COPY_HEADER)
         for start in range(0, len(first), _COPY_ROWS):
             piece = enumerate(first[start : start + _COPY_ROWS], start)
-            copy.write(b"".join([_copy_row(number, events[index]) for number, index in piece]))
+            copy.write(b"".join([_copy_row(number, rows[index]) for number, index in piece]))
         copy.write(_COPY_TRAILER)
 
 
-def _insert(cursor: Cursor[DictRow], events: Sequence[NewEvent], first: Sequence[int]) -> tuple[int, int]:
+def _insert(
+    cursor: Cursor[DictRow],
+    rows: Sequence[UsageRow],
+    first: Sequence[int],
+    under_lock: Callable[[Cursor[DictRow]], None] | None,
+) -> tuple[int, int]:
     """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
-    _copy_usage(cursor, events, first)
+    _copy_usage(cursor, rows, first)
     cursor.execute("SELECT log.take_lock()")
+    if under_lock is not None:
+        under_lock(cursor)
     before = last_position(cursor)
     cursor.execute(_INSERT)
     accepted = cursor.rowcount

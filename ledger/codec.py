@@ -31,7 +31,9 @@ class State(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-class _OutgoingState(msgspec.Struct, frozen=True):
+class OutgoingState(msgspec.Struct, frozen=True):
+    """A state about to be written; `data` is the event, or what reads like it."""
+
     version: int
     occurred_at: datetime
     booked_at: datetime
@@ -52,7 +54,7 @@ class StoredRow(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-_encoder: Final = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+encode_state: Final = msgspec.json.Encoder(order="deterministic", decimal_format="string").encode
 _state_decoder: Final = msgspec.json.Decoder(State)
 
 
@@ -68,8 +70,8 @@ def encode(
     data: Any = event
     if event.personal:
         data = _sealed(event, stream, stream_version, data_keys)
-    return _encoder.encode(
-        _OutgoingState(
+    return encode_state(
+        OutgoingState(
             event.version, metadata.occurred_at, metadata.booked_at, metadata.actor, metadata.cause, data
         )
     )

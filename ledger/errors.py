@@ -28,6 +28,12 @@ class Invalid(Refusal):
         self.errors = errors or {}
 
 
+class UnknownMessageType(Invalid):
+    """There is no message type of this name, or not in the topic the message came in."""
+
+    code = "unknown_message_type"
+
+
 class NotFound(Refusal):
     """There is no such object in this book."""
 
@@ -70,10 +76,33 @@ class Unavailable(DaybookError):
     code = "unavailable"
 
 
+class Unstorable(DaybookError):
+    """PostgreSQL cannot hold a value: the limits at the edges should have kept it out."""
+
+    code = "unstorable"
+
+
 class VersionConflict(Conflict):
     """Another writer reached the stream first, or the version the caller expected is stale."""
 
     code = "stale_version"
+
+
+class IdTaken(Conflict):
+    """The id that was chosen is that of something else already."""
+
+    code = "id_taken"
+
+
+class MessageConflict(Conflict):
+    """A message of this source and id was carried out before, and asked for something else."""
+
+    code = "message_conflict"
+
+    def __init__(self, message: str, known_position: int | None) -> None:
+        """Keep the message and the position the known one reached, if it appended anything."""
+        super().__init__(message)
+        self.known_position = known_position
 
 
 class AccountClosed(Conflict):
@@ -137,6 +166,6 @@ class SignatureRefused(Refusal):
 
 
 class PayloadRefused(Refusal):
-    """The webhook's body is not what its sender's contract says."""
+    """The body cannot be read as what its sender says it is."""
 
     code = "payload_refused"

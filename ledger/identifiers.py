@@ -46,6 +46,10 @@ def derive(purpose: str, *parts: str | bytes) -> UUID:
     return UUID(bytes=digest[:16], version=5)
 
 
+# No organisation's: what the installation itself decides is written in a book of its own.
+INSTALLATION_BOOK: Final = derive("installation-book")
+
+
 def digest_parts(purpose: str, *parts: str | bytes) -> str:
     """Give the SHA-256, in hex, of a purpose and its parts under the same encoding as identities."""
     return hashlib.sha256(encode_parts(purpose, parts)).hexdigest()
@@ -78,6 +82,11 @@ def derived_id(prefix: str, purpose: str, *parts: str | bytes) -> str:
 def usage_stream(book: UUID, source: str, event_id: str) -> UUID:
     """Give the stream of one usage event: its book, its source and the id that source gave it."""
     return derive("usage", book.bytes, source, event_id)
+
+
+def source_stream(book: UUID, source: str) -> UUID:
+    """Give the stream of the grants of a source in a book."""
+    return derive("source", book.bytes, source)
 
 
 def journal_entry_id(book: UUID, economic_object: str, kind: str) -> str:

@@ -13,7 +13,7 @@ from ledger.identifiers import MalformedId, stream_of
 MODES: Final = ("live", "test")
 MAX_PREFIX_CHARACTERS: Final = 16
 _SECRET_BYTES: Final = 20
-_HINT_CHARACTERS: Final = 4
+HINT_CHARACTERS: Final = 4
 _MAX_KEY_CHARACTERS: Final = 128
 
 
@@ -57,7 +57,12 @@ def read_secret(text: str, prefix: str) -> PresentedKey | None:
 
 def hash_secret(secret: str, pepper: bytes) -> str:
     """Give HMAC-SHA-256(pepper, SHA-256(secret)) in hex: through a queue only the inner hash need travel."""
-    return hmac.new(pepper, hashlib.sha256(secret.encode()).digest(), hashlib.sha256).hexdigest()
+    return hash_digest(hashlib.sha256(secret.encode()).digest(), pepper)
+
+
+def hash_digest(secret_sha256: bytes, pepper: bytes) -> str:
+    """Give the same of a secret that only its SHA-256 is known of."""
+    return hmac.new(pepper, secret_sha256, hashlib.sha256).hexdigest()
 
 
 def secret_matches(secret: str, pepper: bytes, expected: str) -> bool:
@@ -67,4 +72,4 @@ def secret_matches(secret: str, pepper: bytes, expected: str) -> bool:
 
 def hint_of(secret: str) -> str:
     """Give the last characters of a secret, by which its owner can tell it from another."""
-    return secret[-_HINT_CHARACTERS:]
+    return secret[-HINT_CHARACTERS:]

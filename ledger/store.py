@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from ledger.bulk import CHANNEL, UsageOutcome, insert_usage, last_position, one
 from ledger.codec import StoredRow, decode_event, decode_state, encode, metadata_of, subjects_of
-from ledger.errors import NotFound, Unavailable, VersionConflict
+from ledger.errors import NotFound, Unavailable, Unstorable, VersionConflict
 from ledger.events import NewEvent, Recorded
 from ledger.personal import new_data_key, unwrap, wrap
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
+
+    from ledger.usage_row import UsageRow
 
 _LOCK_TIMEOUT_MS: Final = 10_000
 _COLUMNS: Final = "originator_id, originator_version, topic, state, notification_id, book, recorded_at"
@@ -224,26 +226,29 @@ class Log:
 
     # -- usage --------------------------------------------------------------------------------------
 
-    def append_usage(self, events: Sequence[NewEvent], extra: Extra | None = None) -> UsageOutcome:
+    def append_usage(self, rows: Sequence[UsageRow]) -> UsageOutcome:
         """Append usage events, at most 5,000, of any books the role may write; duplicates are counted.
 
         Every event is the first of its own stream, so the primary key tells a duplicate, whenever it comes.
         """
+        # One book's batch runs under that book, as row-level security wants of the app's role.
+        with self.transaction(UUID(bytes=rows[0].book) if rows else None) as cursor:
+            return insert_usage(cursor, rows)
+
+    @contextmanager
+    def transaction(self, book: UUID | None = None) -> Iterator[Cursor[DictRow]]:
+        """Lend a cursor in a transaction, bound to a book if one is named: all of it commits, or nothing."""
         try:
             with self.connection() as connection, connection.transaction():
                 cursor = connection.cursor()
-                # One book's batch runs under that book, as row-level security wants of the app's role.
-                book = str(events[0].metadata.book) if events else ""
-                cursor.execute("SELECT set_config('daybook.book', %s, true)", (book,))
-                if extra is not None:
-                    extra.before(cursor)
-                outcome = insert_usage(cursor, events)
-                if extra is not None:
-                    extra.after(cursor, [] if outcome.position is None else [outcome.position])
-                return outcome
+                cursor.execute("SELECT set_config('daybook.book', %s, true)", (str(book or ""),))
+                yield cursor
         except persistence.IntegrityError as error:
-            message = "the batch conflicts with one being written"
+            message = "another transaction wrote the same meanwhile"
             raise Unavailable(message) from error
+        except persistence.DataError as error:
+            message = "the database cannot hold a value"
+            raise Unstorable(message) from error
 
     # -- reading ------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ _IGNORED: Final = (
     topics.BOOKS
     | topics.LOG
     | topics.PRINCIPALS
+    | topics.SOURCES
+    | topics.FEED
     | topics.KEYS
     | topics.USAGE
     | topics.PLANS

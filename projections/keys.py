@@ -34,6 +34,8 @@ _IGNORED: Final = (
     topics.BOOKS
     | topics.LOG
     | topics.PRINCIPALS
+    | topics.SOURCES
+    | topics.FEED
     | topics.ACCOUNTS
     | topics.USAGE
     | topics.PLANS

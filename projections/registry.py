@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from projections import accounts, balances, billing, keys, timeline, usage
+from projections import accounts, balances, billing, keys, sources, timeline, usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 PROJECTIONS: Final[Mapping[str, Projection]] = {
     module.PROJECTION.name: module.PROJECTION
-    for module in (accounts, keys, billing, balances, usage, timeline)
+    for module in (accounts, keys, sources, billing, balances, usage, timeline)
 }

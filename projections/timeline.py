@@ -42,6 +42,8 @@ _IGNORED: Final = (
     topics.BOOKS
     | topics.LOG
     | topics.PRINCIPALS
+    | topics.SOURCES
+    | topics.FEED
     | topics.PLANS
     | topics.INVOICE_NUMBERS
     | topics.STRIPE_DELIVERIES

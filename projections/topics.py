@@ -12,12 +12,14 @@ from ledger.events import (
     account,
     api_key,
     book,
+    feed,
     invoice,
     journal,
     log,
     payment,
     plan,
     principal,
+    source,
     stripe,
     subscription,
     usage,
@@ -40,6 +42,8 @@ BOOKS: Final = topics(
 )
 LOG: Final = topics(log.EventSetAside)
 PRINCIPALS: Final = topics(principal.PrincipalRegistered)
+SOURCES: Final = topics(source.SourceGranted, source.SourceWithdrawn)
+FEED: Final = topics(feed.DeadLetterDiscarded, feed.FeedGapAccepted, feed.LogEpochRaised)
 ACCOUNTS: Final = topics(
     account.AccountRegistered, account.AccountRenamed, account.AccountEmailChanged, account.AccountClosed
 )

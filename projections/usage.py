@@ -24,6 +24,8 @@ _IGNORED: Final = (
     topics.BOOKS
     | topics.LOG
     | topics.PRINCIPALS
+    | topics.SOURCES
+    | topics.FEED
     | topics.ACCOUNTS
     | topics.KEYS
     | topics.PLANS

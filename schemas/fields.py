@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
@@ -12,6 +12,9 @@ from ledger.values import checked_time, text_problem
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+_BASE32: Final = "[0-9a-hjkmnp-tv-z]"
 
 
 class Strict(Schema):
@@ -54,6 +57,29 @@ class PublicId(fields.String):
             stream_of(self._prefix, text)
         except MalformedId as error:
             raise ValidationError(str(error)) from None
+        return text
+
+
+class ChosenId(PublicId):
+    """An id that its sender chose: a random UUID, of version 4 or 7, behind its prefix.
+
+    Ids that are derived from facts are of version 5: nobody can choose one before its fact happens.
+    """
+
+    _VERSIONS: Final = (4, 7)
+
+    def __init__(self, prefix: str, **options: Any) -> None:
+        """Set the prefix."""
+        super().__init__(prefix, **options)
+        # The version is in the eleventh character, the variant in the fourteenth.
+        self.metadata = {
+            "pattern": f"^{prefix}_[0-7]{_BASE32}{{9}}[89ef]{_BASE32}{{2}}[89abrstv]{_BASE32}{{12}}$"
+        }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **options)
+        if stream_of(self._prefix, text).version not in self._VERSIONS:
+            raise ValidationError("must be a random UUID, of version 4 or 7")
         return text
 
 

@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate
 from ledger.errors import Invalid
 from ledger.periods import local_date
 from ledger.streams.api_key import SCOPES
+from ledger.streams.source import SCOPES as SOURCE_SCOPES
 from ledger.values import (
     EARLIEST,
     MAX_EMAIL_CHARACTERS,
@@ -21,9 +22,17 @@ from schemas.fields import Instant, PublicId, Strict, Text, TrueOrFalse, strict_
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 50
+# As much as the consumer takes.
+MAX_MESSAGE_CHARACTERS: Final = 256 * 1024
 _MAX_POSITION: Final = (1 << 63) - 1
 _MAX_AMOUNT: Final = 10**18 - 1
-_CURRENCY: Final = validate.Regexp("^[A-Z]{3}$", error="must be three capital letters")
+# Python's `$` would let a line feed behind the letters pass.
+_CURRENCY: Final = (
+    validate.Length(equal=3, error="must be three capital letters"),
+    validate.Regexp("^[A-Z]{3}$", error="must be three capital letters"),
+)
+# What a new key of an account's may do unless somebody says otherwise.
+DEFAULT_KEY_SCOPES: Final = ("usage:write",)
 
 
 def _currency(**options: Any) -> fields.String:
@@ -60,6 +69,18 @@ class Reason(Strict):
     reason = Text(MAX_REASON_CHARACTERS, load_default="asked for by an operator")
 
 
+class Replay(Strict):
+    """A message to be applied again, with another value if one is given."""
+
+    value = Text(MAX_MESSAGE_CHARACTERS, allow_none=True, load_default=None)
+
+
+class Discard(Strict):
+    """Why a message is given up."""
+
+    reason = Text(MAX_REASON_CHARACTERS, required=True)
+
+
 class NewKey(Strict):
     """A new API key."""
 
@@ -84,6 +105,24 @@ class NewPrincipal(Strict):
 
     kind = fields.String(required=True, validate=validate.OneOf(["person", "service"]))
     name = Text(MAX_NAME_CHARACTERS, required=True)
+
+
+class NewSource(Strict):
+    """A source that may write straight to Kafka, as done by a principal: the caller's own unless named."""
+
+    source = Text(MAX_IDENTITY_CHARACTERS, required=True)
+    principal = PublicId("prn", load_default=None)
+    scopes = fields.List(
+        fields.String(validate=validate.OneOf(SOURCE_SCOPES)),
+        load_default=None,
+        validate=validate.Length(min=1, max=len(SOURCE_SCOPES)),
+    )
+
+
+class SourceWithdrawal(Reason):
+    """The source whose messages the book takes no more, and why."""
+
+    source = Text(MAX_IDENTITY_CHARACTERS, required=True)
 
 
 class NewPlan(Strict):
@@ -163,6 +202,12 @@ class KeysPaged(Paged):
     after = PublicId("key")
 
 
+class SourcesPaged(Paged):
+    """A page of sources; `after` is the cursor that the page before gave as `next`: a source."""
+
+    after = Text(MAX_IDENTITY_CHARACTERS)
+
+
 class PlansPaged(Paged):
     """A page of plans."""
 
@@ -205,3 +250,13 @@ class StateQuery(Read):
     """The position or the instant to look at; without it, now."""
 
     at = Text(40, validate=_position_or_instant)
+
+
+class DeadLettersPaged(Strict):
+    """A page of dead letters; `after` is the cursor that the page before gave as `next`: a number."""
+
+    limit = _QueryInteger(load_default=DEFAULT_PAGE, validate=validate.Range(min=1, max=MAX_PAGE))
+    after = _position()
+    status = fields.String(validate=validate.OneOf(["open", "parked", "replayed", "discarded"]))
+    code = Text(100)
+    topic = Text(MAX_IDENTITY_CHARACTERS)

@@ -79,6 +79,19 @@ class PrincipalView(View):
     name = _text()
 
 
+class SourceView(View):
+    """A source: its messages are taken as done by the principal, from its grant until it is withdrawn."""
+
+    source = _text()
+    principal = _text()
+    principal_kind = _text()
+    scopes = fields.List(fields.String(), required=True)
+    status = _text()
+    granted_at = _instant()
+    withdrawn_at = _instant(allow_none=True)
+    version = _whole()
+
+
 class PlanView(View):
     """A plan."""
 
@@ -227,10 +240,10 @@ class UsageRejectionView(View):
 
 
 class UsageResultView(View):
-    """What became of a batch of usage events."""
+    """What became of a batch of usage events; while only Kafka has them, duplicates and position are null."""
 
     accepted = _whole()
-    duplicates = _whole()
+    duplicates = _whole(allow_none=True)
     conflicts = fields.List(fields.Nested(UsageConflictView), required=True)
     rejected = fields.List(fields.Nested(UsageRejectionView), required=True)
     position = _whole(allow_none=True)
@@ -352,11 +365,71 @@ class SetAsideView(Schema):
     reason = _text()
 
 
+class DeadLetterView(View):
+    """A message that could not be applied: why, where it stands in its topic, and what it is about."""
+
+    id = _text()
+    number = _whole()
+    status = _text()
+    code = _text()
+    reason = _text()
+    book = _text(allow_none=True)
+    topic = _text()
+    partition = _whole()
+    offset = _whole()
+    timestamp = _instant()
+    account = _text(allow_none=True)
+    source = _text(allow_none=True)
+    event_id = _text(allow_none=True)
+    known_position = _whole(allow_none=True)
+    value_digest = _text()
+    value_bytes = _whole()
+    rejected_at = _instant()
+    attempts = _whole()
+    retry_at = _instant(allow_none=True)
+    gives_up_at = _instant(allow_none=True)
+    relayed_at = _instant(allow_none=True)
+    resolved_at = _instant(allow_none=True)
+    resolved_by = _text(allow_none=True)
+    resolution = _text(allow_none=True)
+
+
+class HeaderView(View):
+    """A header of a message; its value in base 64 when it is not UTF-8."""
+
+    name = _text()
+    value = _text(allow_none=True)
+    value_base64 = _text(allow_none=True)
+
+
+class DeadLetterDetailView(DeadLetterView):
+    """A message that could not be applied, with its bytes, in base 64 when they are not UTF-8.
+
+    The value is null once it is replayed or discarded. `known` is the event that a conflict is with.
+    """
+
+    key = _text(allow_none=True)
+    key_base64 = _text(allow_none=True)
+    headers = fields.List(fields.Nested(HeaderView), required=True)
+    value = _text(allow_none=True)
+    value_base64 = _text(allow_none=True)
+    known = fields.Nested(EventView, required=True, allow_none=True)
+
+
+class DeadLetterOutcomeView(View):
+    """What became of a message: its status, and why when it is not applied."""
+
+    id = _text()
+    status = _text()
+    code = _text(allow_none=True)
+    reason = _text(allow_none=True)
+
+
 class ReceivedView(View):
-    """A webhook was kept."""
+    """A webhook was kept; while only Kafka has it, whether it is a duplicate is not known."""
 
     received = fields.Boolean(required=True)
-    duplicate = fields.Boolean(required=True)
+    duplicate = fields.Boolean(required=True, allow_none=True)
 
 
 class ProblemView(View):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from ledger.errors import Invalid, PayloadRefused, TooLarge
 from ledger.identifiers import MalformedId, stream_of
+from ledger.usage_row import UsageFact
 from ledger.values import (
+    EARLIEST,
+    LATEST,
     MAX_IDENTITY_CHARACTERS,
     MAX_METER_CHARACTERS,
     MAX_PROPERTIES,
     MAX_PROPERTY_KEY_CHARACTERS,
     MAX_PROPERTY_VALUE_CHARACTERS,
+    MAX_QUANTITY_INTEGER_DIGITS,
     checked_quantity,
     checked_time,
     text_problem,
@@ -29,6 +34,8 @@ MAX_BATCH: Final = 10_000
 _MAX_NUMBER: Final = Decimal(10) ** 18
 
 Errors = dict[str, list[str]]
+# A usage event within the value domain.
+WellFormed = UsageFact
 
 
 class CloudEvent(msgspec.Struct, frozen=True):
@@ -42,19 +49,6 @@ class CloudEvent(msgspec.Struct, frozen=True):
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     data: dict[str, Any]
     book: str | None = None
-
-
-class WellFormed(msgspec.Struct, frozen=True, kw_only=True):
-    """A usage event within the value domain."""
-
-    event_id: str
-    source: str
-    meter: str
-    account: str
-    quantity: Decimal
-    occurred_at: datetime
-    properties: dict[str, Any]
-    book: str | None
 
 
 class Malformed(msgspec.Struct, frozen=True):
@@ -82,7 +76,7 @@ _envelope: Final = msgspec.json.Decoder(_Envelope)
 # Any JSON at all: a number is not made a float, which would refuse one that is too large for it.
 _lax: Final = msgspec.json.Decoder(float_hook=_exact)
 _one: Final = msgspec.json.Decoder(msgspec.Raw)
-_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MALFORMED: Final = "the body is not well-formed JSON in UTF-8"
 
 
@@ -92,10 +86,10 @@ def read_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
         events = _split(body, content_type)
     except msgspec.ValidationError as error:
         # The shape is judged as it is read: what comes after may not be JSON at all.
-        _require_json(body)
+        require_json(body)
         message = f"body: {error}"
         raise Invalid(message, {"body": [str(error)]}) from None
-    except _NOT_JSON:
+    except NOT_JSON:
         raise PayloadRefused(_MALFORMED) from None
     if len(events) > MAX_BATCH:
         message = f"a batch has at most {MAX_BATCH} events"
@@ -109,59 +103,64 @@ def _split(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
     return list(_batch.decode(body) if content_type == BATCH else _envelope.decode(body).events)
 
 
-def _require_json(body: bytes) -> None:
+def require_json(body: bytes) -> None:
+    """Refuse what is not JSON at all, whatever shape it was to have."""
     try:
         _lax.decode(body)
-    except _NOT_JSON:
+    except NOT_JSON:
         raise PayloadRefused(_MALFORMED) from None
 
 
-def read_event(raw: bytes | msgspec.Raw) -> WellFormed | Malformed:
+def read_event(raw: bytes | msgspec.Raw) -> UsageFact | Malformed:
     """Read one event, or say what is wrong with it."""
     try:
         event = _event.decode(raw)
     except msgspec.ValidationError as error:
-        return Malformed(_id_of(raw), _explained(str(error)))
-    except _NOT_JSON:
+        return Malformed(_id_of(raw), explained(str(error)))
+    except NOT_JSON:
         return Malformed(None, {"event": ["is not well-formed JSON in UTF-8"]})
     errors: Errors = {}
     if event.specversion != "1.0":
         errors["specversion"] = ["must be 1.0"]
-    for field, text, limit in (
-        ("id", event.id, MAX_IDENTITY_CHARACTERS),
-        ("source", event.source, MAX_IDENTITY_CHARACTERS),
-        ("type", event.type, MAX_METER_CHARACTERS),
-    ):
-        problem = text_problem(text, limit)
-        if problem is not None:
-            errors[field] = [problem]
-    account = _account(event.subject, errors)
+    _text(event.id, MAX_IDENTITY_CHARACTERS, "id", errors)
+    _text(event.source, MAX_IDENTITY_CHARACTERS, "source", errors)
+    _text(event.type, MAX_METER_CHARACTERS, "type", errors)
+    account_problem = _account_problem(event.subject)
+    if account_problem is not None:
+        errors["subject"] = [account_problem]
     occurred_at = _time(event.time, errors)
-    quantity = _quantity(event.data, errors)
-    properties = _properties(event.data, errors)
+    data = event.data
+    quantity = _quantity(data, errors)
+    properties = _properties(data, errors) if len(data) > 1 or "quantity" not in data else {}
     if errors:
         return Malformed(event.id if "id" not in errors else None, errors)
-    return WellFormed(
-        event_id=event.id,
-        source=event.source,
-        meter=event.type,
-        account=account,
-        quantity=quantity,
-        occurred_at=occurred_at,
-        properties=properties,
-        book=event.book,
+    return UsageFact(
+        event.id, event.source, event.type, event.subject, quantity, occurred_at, properties, event.book
     )
 
 
-def _account(subject: str, errors: Errors) -> str:
+def _text(text: str, limit_characters: int, field: str, errors: Errors) -> None:
+    # Nearly every text is plain, and then one look is enough.
+    if text.isprintable() and text and len(text) <= limit_characters and not text.isspace():
+        return
+    problem = text_problem(text, limit_characters)
+    if problem is not None:
+        errors[field] = [problem]
+
+
+@lru_cache(maxsize=65_536)
+def _account_problem(subject: str) -> str | None:
+    """Say what is wrong with an account's id; most events are about accounts seen before."""
     try:
         stream_of("acc", subject)
     except MalformedId as error:
-        errors["subject"] = [str(error)]
-    return subject
+        return str(error)
+    return None
 
 
 def _time(time: datetime, errors: Errors) -> datetime:
+    if time.tzinfo is UTC and EARLIEST <= time < LATEST:
+        return time
     try:
         return checked_time(time, "time")
     except Invalid as error:
@@ -173,6 +172,13 @@ def _quantity(data: dict[str, Any], errors: Errors) -> Decimal:
     value = data.get("quantity")
     if value is None:
         errors["data.quantity"] = ["is required"]
+    elif (
+        isinstance(value, str)
+        and len(value) <= MAX_QUANTITY_INTEGER_DIGITS
+        and value.isascii()
+        and value.isdecimal()
+    ):
+        return Decimal(value)
     elif isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         errors["data.quantity"] = ["must be a decimal number, as text or as a number"]
     else:
@@ -181,6 +187,11 @@ def _quantity(data: dict[str, Any], errors: Errors) -> Decimal:
         except Invalid as error:
             errors.update(error.errors)
     return Decimal(0)
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether a number is a few plain digits, as nearly all are: then there is nothing more to check."""
+    return len(text) <= MAX_QUANTITY_INTEGER_DIGITS and text.isascii() and text.isdecimal()
 
 
 def _properties(data: dict[str, Any], errors: Errors) -> dict[str, Any]:
@@ -199,7 +210,8 @@ def _value_problem(value: Any) -> str | None:
     if value is None or isinstance(value, bool) or value == "":
         return None
     if isinstance(value, str):
-        return text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS) if not value.isspace() else None
+        blank = value.isspace() and len(value) <= MAX_PROPERTY_VALUE_CHARACTERS
+        return None if blank else text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS)
     if isinstance(value, int):
         return None if abs(value) < _MAX_NUMBER else "must have at most 18 digits"
     if isinstance(value, Decimal):
@@ -215,13 +227,13 @@ def _digits(value: Decimal) -> bool:
 def _id_of(raw: bytes | msgspec.Raw) -> str | None:
     try:
         event = _lax.decode(raw)
-    except _NOT_JSON:
+    except NOT_JSON:
         return None
     found = event.get("id") if isinstance(event, dict) else None
     return found if isinstance(found, str) and text_problem(found, MAX_IDENTITY_CHARACTERS) is None else None
 
 
-def _explained(message: str) -> Errors:
+def explained(message: str) -> Errors:
     """Turn "Expected `str`, got `int` - at `$.id`" into the field and the reason."""
     reason, _, place = message.partition(" - at `$")
     field = place.rstrip("`").lstrip(".") or "event"

@@ -9,6 +9,7 @@ MODULES: Final = (
     "accounts",
     "keys",
     "principals",
+    "sources",
     "usage",
     "timeline",
     "plans",
@@ -16,6 +17,7 @@ MODULES: Final = (
     "invoices",
     "events",
     "webhooks",
+    "dead_letters",
     "service",
 )
 

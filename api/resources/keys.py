@@ -18,8 +18,6 @@ from schemas import requests, responses
 if TYPE_CHECKING:
     from flask import Response
 
-_DEFAULT_SCOPES = ("usage:write",)
-
 
 @operation(
     "POST",
@@ -33,7 +31,7 @@ def issue(call: Call, account: str) -> Response:
     """Issue a key to an account; its secret is shown this once."""
     body = call.body
     account_stream(account)
-    scopes = body["scopes"] or _DEFAULT_SCOPES
+    scopes = body["scopes"] or requests.DEFAULT_KEY_SCOPES
     return call.write(
         lambda context: issue_key(
             context, call.checked.mode, account, body["name"], scopes, body["expires_at"]

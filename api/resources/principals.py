@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from api.edge import Call, answer, operation, page
 from api.resources.views import issued_view, key_row_view
 from commands.keys import issue_key
-from commands.principals import register_principal
+from commands.principals import register_principal, require_principal
 from commands.streams import stream_or_not_found
-from ledger.errors import NotFound
-from ledger.events.principal import PrincipalRegistered
 from projections import keys as key_rows
 from schemas import requests, responses
 
 if TYPE_CHECKING:
     from flask import Response
+
+    from ledger.events.principal import PrincipalRegistered
 
 _DEFAULT_SCOPES = ("read",)
 
@@ -42,15 +42,7 @@ def register(call: Call) -> Response:
 @operation("GET", "/v1/principals/{principal}", scope="admin", answer=responses.PrincipalView)
 def get_principal(call: Call, principal: str) -> Response:
     """Show a principal."""
-    return answer(_view(_load(call, principal)))
-
-
-def _load(call: Call, principal: str) -> PrincipalRegistered:
-    recorded = call.log.load(call.book, stream_or_not_found("prn", principal))
-    if not recorded or not isinstance(recorded[0].event, PrincipalRegistered):
-        message = "there is no such principal"
-        raise NotFound(message)
-    return recorded[0].event
+    return answer(_view(require_principal(call.log, call.book, principal)))
 
 
 @operation(
@@ -84,7 +76,7 @@ def issue_operator_key(call: Call, principal: str) -> Response:
 )
 def list_operator_keys(call: Call, principal: str) -> Response:
     """List a principal's keys, by id."""
-    _load(call, principal)
+    require_principal(call.log, call.book, principal)
     limit = call.query["limit"]
     with call.reading() as connection:
         call.wait_for(connection, "keys")

@@ -34,7 +34,7 @@ def _newest_migration() -> int:
 
 @operation("GET", "/readyz", refusals=(503,))
 def readyz(edge: Edge) -> Response:
-    """Say whether requests can be carried out: database, migrations, projections."""
+    """Say whether requests can be carried out: database, migrations, projections, and Kafka if used."""
     try:
         with edge.log.connection() as connection:
             newest = connection.execute("SELECT max(number) AS number FROM daybook.migrations").fetchone()
@@ -55,6 +55,11 @@ def readyz(edge: Edge) -> Response:
         return problem(
             503, "projection_not_started", f"never started: {', '.join(missing)}; run `daybook project`"
         )
+    if edge.feed is not None:
+        try:
+            edge.feed.check()
+        except Unavailable as error:
+            return problem(503, "kafka_unavailable", str(error))
     return answer({"status": "ready"})
 
 

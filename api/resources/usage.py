@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import request
 
 from api.edge import Call, answer, operation
 from api.idempotency import StoredAnswer
-from commands.usage import UsageFact, record_usage
+from commands.usage import UsageFact, judge_standing, record_usage
+from consumers.feed_producer import Outgoing
+from consumers.message import MAX_VALUE_BYTES
 from ledger.errors import UnsupportedContent
 from ledger.identifiers import public_id
+from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key
 from schemas import responses
+from schemas.topics import USAGE
 from schemas.usage_wire import CONTENT_TYPES, ENVELOPE, Malformed, WellFormed, read_batch, read_event
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import msgspec
     from flask import Response
 
-    from commands.usage import UsageResult
+    from commands.usage import Rejection
+    from consumers.feed_producer import FeedProducer
+    from schemas.usage_wire import Errors
+
+
+_DESCRIPTION: Final = (
+    'One CloudEvent, a batch of them, or {"events": [...]}; each is judged for itself.'
+    " Where usage goes through Kafka, the answer is 202 once the brokers have acknowledged every event that"
+    " is `accepted`; whether some are duplicates or conflicts, and their position, is not known yet, so"
+    " `duplicates` and `position` are null. It is 200 when no event was left to hand on. After a 503 some of"
+    " the events may have been taken all the same: send them again with the same ids, and each is counted"
+    " once."
+)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A request's events: those that may be recorded as far as they tell, their texts, and the others."""
+
+    facts: list[UsageFact] = field(default_factory=list)
+    texts: dict[int, bytes | msgspec.Raw] = field(default_factory=dict)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+    def reject(self, index: int, event_id: str | None, errors: Errors) -> None:
+        """Leave an event out, and say why."""
+        self.rejected.append({"index": index, "id": event_id, "errors": errors})
+
+    def refuse(self, refusals: Iterable[Rejection]) -> list[dict[str, Any]]:
+        """Give everything that was left out, in the events' order, once the accounts were looked at too."""
+        ids = {fact.index: fact.event_id for fact in self.facts}
+        for refusal in refusals:
+            self.reject(refusal.index, ids[refusal.index], {"subject": [refusal.reason]})
+        return sorted(self.rejected, key=lambda one: int(one["index"]))
 
 
 @operation(
@@ -27,8 +67,9 @@ if TYPE_CHECKING:
     scope="usage:write",
     book_wide=False,
     answer=responses.UsageResultView,
+    also=(202,),
     content=CONTENT_TYPES,
-    description='One CloudEvent, a batch of them, or {"events": [...]}; each is judged for itself.',
+    description=_DESCRIPTION,
 )
 def post_usage(call: Call) -> Response:
     """Record usage events; what is sent again is counted as a duplicate, never twice."""
@@ -36,25 +77,38 @@ def post_usage(call: Call) -> Response:
     if content_type not in CONTENT_TYPES:
         message = f"send {', '.join(CONTENT_TYPES)}"
         raise UnsupportedContent(message)
-    facts: list[UsageFact] = []
-    rejected: list[dict[str, Any]] = []
-    for index, raw in enumerate(read_batch(request.get_data(cache=True), content_type)):
+    judged = _judge(call, read_batch(request.get_data(cache=True), content_type))
+    if call.edge.feed is None:
+        return _record(call, judged)
+    return _hand_on(call, call.edge.feed, judged)
+
+
+def _judge(call: Call, events: Sequence[bytes | msgspec.Raw]) -> _Judged:
+    judged = _Judged()
+    for index, raw in enumerate(events):
         event = read_event(raw)
         if isinstance(event, Malformed):
-            rejected.append({"index": index, "id": event.event_id, "errors": event.errors})
+            judged.reject(index, event.event_id, event.errors)
             continue
-        errors = _admission(call, event)
+        errors = _admission(call, event) | _size(call, raw)
         if errors:
-            rejected.append({"index": index, "id": event.event_id, "errors": errors})
+            judged.reject(index, event.event_id, errors)
         else:
-            facts.append(_fact(index, event))
-    result = record_usage(call.context(), facts)
-    return _answer(call, facts, result, rejected)
+            judged.facts.append(_fact(index, event))
+            judged.texts[index] = raw
+    return judged
 
 
-def _admission(call: Call, event: WellFormed) -> dict[str, list[str]]:
+def _size(call: Call, raw: bytes | msgspec.Raw) -> Errors:
+    """Judge an event's size, which is limited only where each event becomes a message."""
+    if call.edge.feed is None or len(memoryview(raw)) <= MAX_VALUE_BYTES:
+        return {}
+    return {"event": [f"must have at most {MAX_VALUE_BYTES} bytes"]}
+
+
+def _admission(call: Call, event: WellFormed) -> Errors:
     """Judge what depends on the book and the clock: how far off the time may lie, whose account it is."""
-    errors: dict[str, list[str]] = {}
+    errors: Errors = {}
     settings = call.edge.settings
     if event.occurred_at < call.now - timedelta(seconds=settings.usage_max_past_seconds):
         errors["time"] = [f"must not lie more than {settings.usage_max_past_seconds} seconds in the past"]
@@ -80,15 +134,10 @@ def _fact(index: int, event: WellFormed) -> UsageFact:
     )
 
 
-def _answer(
-    call: Call, facts: list[UsageFact], result: UsageResult, rejected: list[dict[str, Any]]
-) -> Response:
-    by_index = {fact.index: fact for fact in facts}
-    for refusal in result.rejected:
-        fact = by_index[refusal.index]
-        rejected.append(
-            {"index": refusal.index, "id": fact.event_id, "errors": {"subject": [refusal.reason]}}
-        )
+def _record(call: Call, judged: _Judged) -> Response:
+    """Record the events now, and answer with what became of each."""
+    result = record_usage(call.context(), judged.facts)
+    by_index = {fact.index: fact for fact in judged.facts}
     body = {
         "accepted": result.accepted,
         "duplicates": result.duplicates,
@@ -101,12 +150,40 @@ def _answer(
             }
             for conflict in result.conflicts
         ],
-        "rejected": sorted(rejected, key=lambda one: one["index"]),
+        "rejected": judged.refuse(result.rejected),
         "position": result.position,
     }
-    response = answer(body, 200, result.position)
+    return _answered(call, body, 200, result.position)
+
+
+def _hand_on(call: Call, feed: FeedProducer, judged: _Judged) -> Response:
+    """Hand the events to Kafka, and answer once it has every one."""
+    context = call.context()
+    admitted, refused = judge_standing(context, judged.facts)
+    if admitted:
+        stamp = Stamp(accepted_at=call.now, book=call.book, actor=context.actor, cause=call.cause)
+        key = stamp_key(context.settings.master_key)
+        feed.send_all(
+            [_message(fact.account, bytes(judged.texts[fact.index]), stamp, key) for fact in admitted]
+        )
+    body = {
+        "accepted": len(admitted),
+        "duplicates": None if admitted else 0,
+        "conflicts": [],
+        "rejected": judged.refuse(refused),
+        "position": None,
+    }
+    return _answered(call, body, 202 if admitted else 200)
+
+
+def _message(account: str, text: bytes, stamp: Stamp, key: bytes) -> Outgoing:
+    return Outgoing(USAGE, account.encode(), text, ((HEADER, sign_stamp(stamp, USAGE, text, key)),))
+
+
+def _answered(call: Call, body: dict[str, Any], status: int, position: int | None = None) -> Response:
+    response = answer(body, status, position)
     if call.slot is not None:
         # After the events, not with them: were this lost, sending them again would only count duplicates.
-        stored = StoredAnswer(call.slot, 200, response.get_data(), result.position)
+        stored = StoredAnswer(call.slot, status, response.get_data(), position)
         call.log.append(call.book, [], extra=stored)
     return response

@@ -57,7 +57,9 @@ CREATE TABLE daybook.dead_letters (
 );
 CREATE INDEX dead_letters_of_book ON daybook.dead_letters (book, number);
 CREATE INDEX dead_letters_parked ON daybook.dead_letters (account_stream, number) WHERE status = 'parked';
-CREATE INDEX dead_letters_due ON daybook.dead_letters (retry_at, number) WHERE status = 'parked';
+-- Usage waits for its account and for no clock; there may be very much of it.
+CREATE INDEX dead_letters_due ON daybook.dead_letters (retry_at, number)
+    WHERE status = 'parked' AND topic <> 'daybook.usage';
 CREATE INDEX dead_letters_not_relayed ON daybook.dead_letters (number)
     WHERE relayed_at IS NULL AND status = 'open';
 ALTER TABLE daybook.dead_letters ENABLE ROW LEVEL SECURITY;
@@ -83,7 +85,7 @@ ALTER TABLE daybook.handled_messages FORCE ROW LEVEL SECURITY;
 CREATE POLICY app_own_book ON daybook.handled_messages TO daybook_app
     USING (book = (SELECT nullif(current_setting('daybook.book', true), '')::uuid))
     WITH CHECK (book = nullif(current_setting('daybook.book', true), '')::uuid);
-GRANT SELECT, INSERT ON daybook.handled_messages TO daybook_app;
+GRANT SELECT, INSERT, UPDATE (position) ON daybook.handled_messages TO daybook_app;
 
 -- Consumption that was stopped because too much was bad stays stopped, whoever starts it again, until a person
 -- has it go on.
@@ -102,11 +104,17 @@ CREATE TABLE daybook.log_epochs (
 );
 INSERT INTO daybook.log_epochs (epoch, reason) VALUES (1, 'installed');
 GRANT SELECT ON daybook.log_epochs TO daybook_app, daybook_ingest, daybook_follower;
+-- The owner raises the epoch and says so in the log; an owner who is no superuser is bound by policies too.
+CREATE POLICY owner_raises_epochs ON log.events TO CURRENT_USER
+    USING (topic = 'feed.log_epoch_raised') WITH CHECK (topic = 'feed.log_epoch_raised');
 
--- How far the log is published to Kafka, one row a cluster and topic.
+-- How far the log is published to Kafka, one row a cluster and topic. `publisher` is the process that may move it:
+-- a newer one takes its place. What an older epoch published behind `epoch_after` is not part of this log.
 CREATE TABLE daybook.published (
     feed text PRIMARY KEY,
+    publisher text NOT NULL,
     epoch integer NOT NULL,
+    epoch_after bigint NOT NULL,
     position bigint NOT NULL,
     moved_at timestamptz NOT NULL DEFAULT now()
 );

@@ -38,6 +38,7 @@ METADATA = Metadata(
 )
 PREFIXES = {
     "account": "acc",
+    "dead_letter": "dlt",
     "entry": "ent",
     "invoice": "inv",
     "key": "key",

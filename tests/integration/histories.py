@@ -16,6 +16,7 @@ from ledger.events.journal import JournalEntryPosted, Posting
 from ledger.events.log import EventSetAside
 from ledger.events.payment import PaymentReceived
 from ledger.events.plan import PlanCreated, PlanRetired
+from ledger.events.source import SourceGranted, SourceWithdrawn
 from ledger.events.stripe import (
     StripeCustomerObserved,
     StripeInvoiceObserved,
@@ -26,6 +27,7 @@ from ledger.events.subscription import PeriodOpened, PlanChanged, SubscriptionCa
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import public_id, usage_stream
 from ledger.store import Log
+from tests.integration.log_events import append_usage
 
 if TYPE_CHECKING:
     from tests.postgres import Database
@@ -98,7 +100,7 @@ class Writer:
             metadata = self._metadata(f"usage-{number}", None, occurred_at)
             stream = usage_stream(self.book, "tests", usage.event_id)
             events.append(NewEvent(stream=stream, stream_version=1, event=usage, metadata=metadata))
-        outcome = self.log.append_usage(events)
+        outcome = append_usage(self.log, events)
         assert outcome.position is not None
         return outcome.position
 
@@ -163,6 +165,26 @@ class Writer:
             "revoke": ApiKeyRevoked(**names, reason="leaked"),
         }
         return self.write(f"key-{name}", events[what])
+
+    def grant(self, name: str = "gateway", *scopes: str) -> str:
+        """Grant a source, whose text tells its book, and give it."""
+        source = f"{name} of {self.book}"
+        granted = SourceGranted(
+            source=source,
+            principal=self.actor.principal,
+            principal_kind=self.actor.kind,
+            scopes=scopes or ("usage:write",),
+            granted_at=self.at,
+        )
+        self.write(f"source-{name}", granted)
+        return source
+
+    def withdraw(self, name: str = "gateway") -> int:
+        """Withdraw a source."""
+        event = SourceWithdrawn(
+            source=f"{name} of {self.book}", reason="moved to another book", withdrawn_at=self.at
+        )
+        return self.write(f"source-{name}", event)
 
     def plan(self, name: str = "pro", amount: int = 2900) -> str:
         """Create a plan and give its id."""
@@ -430,6 +452,7 @@ def write_everything(writer: Writer) -> str:
     """Write a history that leaves rows in every table of every projection; give its account."""
     account = writer.account()
     writer.key(account)
+    writer.grant()
     plan = writer.plan()
     writer.subscribe(account, plan)
     writer.invoice(account)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from api.app import create_app
 from commands.bootstrap import Founded, Founding, found_organisation
+from consumers.feed_producer import FeedProducer
 from ledger.settings import Settings
 from ledger.store import Log
 from projections.follower import Follower
@@ -96,6 +97,7 @@ class HttpWorld:
     founded: Founded
     other: Founded
     now: datetime = NOW
+    feed: FeedProducer | None = None
     _follower: Follower | None = field(default=None, repr=False)
 
     @property
@@ -129,6 +131,8 @@ class HttpWorld:
         """Close what is open."""
         if self._follower is not None:
             self._follower.close()
+        if self.feed is not None:
+            self.feed.close()
         self.log.close()
 
     def limited_operator(self, *scopes: str) -> Caller:
@@ -155,12 +159,13 @@ def http_world(database: Database, **changes: Any) -> Iterator[HttpWorld]:
     """Serve a fresh database in which two organisations were founded."""
     settings = settings_of(database, **changes)
     assert settings.app_url is not None
+    feed = None if settings.feed.bootstrap_servers is None else FeedProducer(settings.feed)
     with closing(Log(settings.app_url, MASTER_KEY, pool_size=12)) as log:
         founded = found_organisation(log, settings, Founding(name="Acme"), NOW, os.urandom)
         other = found_organisation(log, settings, Founding(name="Beta"), NOW, os.urandom)
         world: HttpWorld
-        app = create_app(log, settings, lambda: world.now, os.urandom)
-        world = HttpWorld(database, log, settings, app.test_client(), founded, other)
+        app = create_app(log, settings, lambda: world.now, os.urandom, feed)
+        world = HttpWorld(database, log, settings, app.test_client(), founded, other, feed=feed)
         try:
             yield world
         finally:

@@ -14,18 +14,22 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
+from ledger.bulk import UsageOutcome, insert_usage
 from ledger.events import Actor, Event, Metadata, NewEvent
 from ledger.events.account import AccountRenamed
 from ledger.events.journal import JournalEntryPosted, Posting
 from ledger.events.plan import PlanRetired
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import usage_stream
+from ledger.usage_row import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
+
+    from ledger.store import Log
 
 BOOK, OTHER_BOOK = UUID(int=0xB00C), UUID(int=0x07E4)
 MASTER_KEY = bytes(range(32))
@@ -131,6 +135,18 @@ def connected(url: str, book: UUID | None = None) -> Iterator[Connection[DictRow
         if book is not None:
             connection.execute("SELECT set_config('daybook.book', %s, false)", (str(book),))
         yield connection
+
+
+def append_usage(log: Log, events: Sequence[NewEvent], extra: Extras | None = None) -> UsageOutcome:
+    """Append usage events through the bulk path, and with an extra what that does before and after."""
+    rows = [row_of(new) for new in events]
+    if extra is None:
+        return log.append_usage(rows)
+    with log.transaction(events[0].metadata.book if events else None) as cursor:
+        extra.before(cursor)
+        outcome = insert_usage(cursor, rows)
+        extra.after(cursor, [] if outcome.position is None else [outcome.position])
+        return outcome
 
 
 class Background:

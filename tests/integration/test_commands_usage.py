@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from commands.accounts import change_account, close_account
-from commands.usage import KnownOtherwise, Rejection, UsageFact, UsageResult, facts_digest, record_usage
+from commands.usage import KnownOtherwise, Rejection, UsageFact, UsageResult, record_usage
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import usage_stream
+from ledger.usage_row import facts_digest
 from tests.acme import NOON, Acme, acme_on, an_account, at
 from tests.examples import example_id
 
@@ -94,6 +95,7 @@ def test_a_known_identity_with_other_facts_is_a_conflict(acme: Acme, changes: di
     account = an_account(acme.live)
     first = record_usage(acme.live, [used(account)])
     result = record_usage(acme.live, [used(account, 5, event_id="event 0", **changes), used(account, 6)])
+    assert first.position is not None
     assert (result.accepted, result.duplicates) == (1, 0)
     assert result.conflicts == (KnownOtherwise(5, first.position),)
 
@@ -101,7 +103,8 @@ def test_a_known_identity_with_other_facts_is_a_conflict(acme: Acme, changes: di
 def test_another_account_s_fact_under_a_known_identity_is_a_conflict(acme: Acme) -> None:
     ada, grace = an_account(acme.live), an_account(acme.live, "Grace")
     result = record_usage(acme.live, [used(ada), used(grace, 1, event_id="event 0")])
-    assert (result.accepted, result.conflicts) == (1, (KnownOtherwise(1, None),))
+    assert result.position is not None
+    assert (result.accepted, result.conflicts) == (1, (KnownOtherwise(1, result.position),))
 
 
 def test_another_source_s_event_of_the_same_id_is_another_event(acme: Acme) -> None:

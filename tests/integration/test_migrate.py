@@ -29,7 +29,7 @@ from pathlib import Path
 from projections.migrate import migrate
 print(migrate(sys.argv[1], Path(sys.argv[2])))
 """
-PROJECTIONS = ["accounts", "keys", "billing", "balances", "usage", "timeline"]
+PROJECTIONS = ["accounts", "keys", "sources", "billing", "balances", "usage", "timeline"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from projections import accounts, balances, billing, keys, usage
+from projections import accounts, balances, billing, keys, sources, usage
 from projections.balances import Balance, signed
 from projections.follower import Follower
 from projections.registry import PROJECTIONS
@@ -108,6 +108,33 @@ def test_a_key_shows_what_became_of_it(
     writer.change_key(account, "first", what)
     row = keys.find(projected(), key)
     assert found(row, "status", "hint", "version", "scopes") == (status, hint, 2, ["read", "usage:write"])
+
+
+def test_a_source_shows_its_last_grant(writer: Writer, projected: Callable[[], Connection[Any]]) -> None:
+    source, granted_at = writer.grant(), writer.at
+    (row,) = sources.list_sources(projected(), None, 10)
+    assert found(row, "source", "principal", "principal_kind") == (source, writer.actor.principal, "person")
+    assert found(row, "scopes", "status", "withdrawn_at", "version") == (["usage:write"], "granted", None, 1)
+    withdrawn_at = writer.at
+    writer.withdraw()
+    (row,) = sources.list_sources(projected(), None, 10)
+    assert found(row, "status", "withdrawn_at", "version") == ("withdrawn", withdrawn_at, 2)
+    assert found(row, "scopes", "granted_at") == (["usage:write"], granted_at - timedelta(seconds=1))
+    again = writer.at
+    writer.grant("gateway", "write")
+    (row,) = sources.list_sources(projected(), None, 10)
+    assert found(row, "status", "granted_at", "withdrawn_at") == ("granted", again, None)
+    assert found(row, "scopes", "version") == (["write"], 3)
+
+
+def test_sources_are_listed_page_by_page(writer: Writer, projected: Callable[[], Connection[Any]]) -> None:
+    # Letters sort by code point, whatever the database's own language says of them.
+    names = ["A", "B", "a", "é", "東"]
+    wanted = [writer.grant(name) for name in names]
+    connection = projected()
+    first = sources.list_sources(connection, None, 3)
+    second = sources.list_sources(connection, first[-1]["source"], 3)
+    assert [row["source"] for row in first + second] == wanted
 
 
 def test_keys_are_listed_by_owner(writer: Writer, projected: Callable[[], Connection[Any]]) -> None:

@@ -173,6 +173,8 @@ ACTIONS = st.sampled_from(
         "rotate",
         "suspend",
         "revoke",
+        "withdraw",
+        "grant",
         "change plan",
         "pay",
         "stripe",
@@ -195,19 +197,27 @@ def play(writer: Writer, other: Writer, actions: list[tuple[str, int]]) -> None:
                 writer.change_email("ada", f"ada{number}@example.com")
             case "rotate" | "suspend" | "revoke":
                 writer.change_key(account, "first", action)
+            case "grant" | "withdraw":
+                (writer.grant if action == "grant" else writer.withdraw)()
             case "change plan":
                 writer.change_plan(account, plans[number % 2], plans[(number + 1) % 2])
             case "pay":
                 writer.pay(account, 1 + number, name=f"payment {step}")
             case "stripe":
                 writer.see_invoice(account, "open" if number % 2 else "paid", NOON + timedelta(hours=step))
-            case "usage":
-                writer.usage(account, NOON + timedelta(minutes=number), quantity=f"{number}.25")
-            case "burst":
-                seconds = range(number * 40)
-                writer.usage(account, *(NOON + timedelta(seconds=second % 50) for second in seconds))
+            case "usage" | "burst":
+                use(writer, account, action, number)
             case _:
                 other.usage(other.account(f"other {step}"), NOON)
+
+
+def use(writer: Writer, account: str, action: str, number: int) -> None:
+    """Write one usage event, or a burst of them."""
+    if action == "usage":
+        writer.usage(account, NOON + timedelta(minutes=number), quantity=f"{number}.25")
+    else:
+        seconds = range(number * 40)
+        writer.usage(account, *(NOON + timedelta(seconds=second % 50) for second in seconds))
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -111,9 +111,11 @@ def test_no_query_shows_another_book(database: Database, books: tuple[UUID, UUID
 
 
 def _ids(found: list[tuple[Any, ...]]) -> set[str]:
-    """Give what in rows belongs to one book alone: ids, positions apart, and the meter named after it."""
+    """Give what in rows belongs to one book alone: ids, positions apart, and what is named after it."""
     text = " ".join(str(value) for row in found for value in row)
-    return set(re.findall(r"(?:acc|key|plan|sub|inv|pay)_[0-9a-z]{26}|meter of [0-9a-f-]{36}", text))
+    return set(
+        re.findall(r"(?:acc|key|plan|sub|inv|pay)_[0-9a-z]{26}|(?:meter|gateway) of [0-9a-f-]{36}", text)
+    )
 
 
 def test_no_table_shows_another_book(database: Database, books: tuple[UUID, UUID]) -> None:

@@ -13,7 +13,16 @@ from api.embedded_postgres import EmbeddedPostgres
 from ledger.errors import Unavailable
 from ledger.store import Log
 from projections.migrate import migrate
-from tests.integration.log_events import BOOK, MASTER_KEY, Background, Extras, fact, used, wait_until
+from tests.integration.log_events import (
+    BOOK,
+    MASTER_KEY,
+    Background,
+    Extras,
+    append_usage,
+    fact,
+    used,
+    wait_until,
+)
 from tests.postgres import Database
 
 if TYPE_CHECKING:
@@ -44,10 +53,10 @@ def test_a_backend_that_dies_during_an_append_is_unavailable_and_stores_nothing(
     with pytest.raises(Unavailable, match="out of reach"):
         log.append(BOOK, [fact(), fact()], extra=dying)
     with pytest.raises(Unavailable, match="out of reach"):
-        ingest_log.append_usage([used("a"), used("b")], dying)
+        append_usage(ingest_log, [used("a"), used("b")], dying)
     assert count(owner) == 0
     assert len(log.append(BOOK, [fact(), fact()])) == 2
-    assert ingest_log.append_usage([used("a"), used("b")]).accepted == 2
+    assert append_usage(ingest_log, [used("a"), used("b")]).accepted == 2
 
 
 def test_a_backend_that_dies_while_reading_is_unavailable(log: Log) -> None:
@@ -81,7 +90,7 @@ def test_backends_killed_at_any_moment_leave_every_append_whole_and_retried_once
         while positions is None or accepted is None:
             try:
                 positions = positions or log.append(BOOK, facts)
-                accepted = ingest_log.append_usage(usage)
+                accepted = append_usage(ingest_log, usage)
             except Unavailable as error:
                 refused.append(str(error))
         assert [each.position for new in facts for each in log_of(new)] == positions
@@ -119,7 +128,7 @@ def test_a_server_that_is_down_is_unavailable_and_serves_again_when_it_is_back(d
                 with pytest.raises(Unavailable):
                     log.append(BOOK, [fact()])
                 with pytest.raises(Unavailable):
-                    log.append_usage([used("a")])
+                    append_usage(log, [used("a")])
                 with pytest.raises(Unavailable):
                     log.load(BOOK, kept.stream)
             server.start()

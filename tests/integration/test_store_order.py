@@ -17,6 +17,7 @@ from tests.integration.log_events import (
     OTHER_BOOK,
     Background,
     Extras,
+    append_usage,
     fact,
     used,
     wait_until,
@@ -58,7 +59,7 @@ def write(log: Log, ingest_log: Log, written: list[UUID]) -> None:
         other = [fact(book=OTHER_BOOK)]
         log.append(OTHER_BOOK, other)
         usage = [used(str(uuid4()), book=book) for book in (BOOK, OTHER_BOOK) * (1 + number % 20)]
-        ingest_log.append_usage(usage)
+        append_usage(ingest_log, usage)
         written.extend(new.stream for new in [*facts, *other, *usage])
 
 
@@ -108,7 +109,7 @@ def test_a_position_is_given_out_only_after_all_before_it_are_visible(
             assert (positions, follow(follower, 0, 10)) == ([], [])
 
         if bulk:
-            ingest_log.append_usage([used("a")], Extras(do_after=hold))
+            append_usage(ingest_log, [used("a")], Extras(do_after=hold))
         else:
             log.append(BOOK, [fact()], extra=Extras(do_after=hold))
     rows = follow(follower, 0, 10)
@@ -152,7 +153,7 @@ def test_the_time_of_record_never_falls_though_the_wall_clock_did(
     owner.execute("UPDATE log.clock SET recorded_at = %s", (ahead,))
     for number in range(3):
         if bulk:
-            log.append_usage([used(str(number))])
+            append_usage(log, [used(str(number))])
         else:
             log.append(BOOK, [fact()])
     times = [row.recorded_at for row in follow(follower, 0, 10)]

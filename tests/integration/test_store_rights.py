@@ -10,7 +10,16 @@ from psycopg.errors import InsufficientPrivilege
 
 from ledger.events.api_key import ApiKeyIssued, ApiKeyRevoked
 from ledger.store import follow
-from tests.integration.log_events import BOOK, OTHER_BOOK, connected, fact, new_event, renamed, used
+from tests.integration.log_events import (
+    BOOK,
+    OTHER_BOOK,
+    append_usage,
+    connected,
+    fact,
+    new_event,
+    renamed,
+    used,
+)
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -147,7 +156,7 @@ def test_reading_one_book_after_another_on_one_connection_never_mixes_them(log: 
     every = [stream for of_book in streams.values() for stream in of_book]
     for book in (BOOK, OTHER_BOOK, OTHER_BOOK, BOOK):
         assert log.load_streams(book, every).keys() == set(streams[book])
-        log.append_usage([used(str(uuid4()), book=OTHER_BOOK)])
+        append_usage(log, [used(str(uuid4()), book=OTHER_BOOK)])
 
 
 @pytest.mark.parametrize("role", ["ingest", "follower"])

@@ -22,6 +22,7 @@ from ledger.identifiers import (
     encode_parts,
     journal_entry_id,
     public_id,
+    source_stream,
     stream_of,
     usage_stream,
 )
@@ -91,6 +92,10 @@ def test_derived_identities_are_frozen(vector: dict[str, Any]) -> None:
     assert identity.version == 5
 
 
+def test_the_installations_own_book_is_frozen() -> None:
+    assert UUID("7fd81dfe-1b86-5ce8-a4c4-02000a8fa9f3") == identifiers.INSTALLATION_BOOK
+
+
 @frozen("digest_parts")
 def test_digests_of_facts_are_frozen(vector: dict[str, Any]) -> None:
     assert digest_parts(*vector["parts"]) == vector["sha256"]
@@ -99,6 +104,11 @@ def test_digests_of_facts_are_frozen(vector: dict[str, Any]) -> None:
 @frozen("usage_stream")
 def test_the_stream_of_a_usage_event_is_frozen(vector: dict[str, str]) -> None:
     assert usage_stream(UUID(vector["book"]), vector["source"], vector["id"]) == UUID(vector["uuid"])
+
+
+@frozen("source_stream")
+def test_the_stream_of_a_source_s_grants_is_frozen(vector: dict[str, str]) -> None:
+    assert source_stream(UUID(vector["book"]), vector["source"]) == UUID(vector["uuid"])
 
 
 @frozen("journal_entry_id")

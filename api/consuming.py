@@ -1,0 +1,99 @@
+"""The process `daybook consume`: it reads Kafka into the log, and tells of what it could not apply."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from kafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, start_http_server
+
+from api.feed_metrics import FeedMetrics
+from api.parts import run_until_stopped
+from api.replaying import make_intakes
+from consumers.bad_share import go_on, refuse_while_stopped
+from consumers.consume import Consumer
+from consumers.dead_letter_relay import relay, relay_producer
+from ledger.store import Log
+from projections.applier import UNREACHABLE, describe
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from kafka import KafkaProducer
+
+    from ledger.settings import Settings
+
+_RELAY_SECONDS: Final = 1.0
+# Longer than a batch takes, and than leaving the group does.
+_STOP_SECONDS: Final = 20.0
+
+logger = logging.getLogger("daybook.consume")
+
+
+def consume_until_stopped(
+    settings: Settings, topics: Sequence[str], *, metrics_port: int | None, resume: bool
+) -> bool:
+    """Consume until told to stop; true when that is how it ended, false when it failed."""
+    assert settings.ingest_url is not None, "the caller has looked"
+    assert settings.app_url is not None, "the caller has looked"
+    registry = CollectorRegistry()
+    with (
+        closing(Log(settings.ingest_url, settings.master_key)) as ingest_log,
+        closing(Log(settings.app_url, settings.master_key)) as app_log,
+    ):
+        with ingest_log.connection() as connection:
+            if resume:
+                go_on(connection)
+            refuse_while_stopped(connection)
+        consumer = make_consumer(settings, topics, ingest_log, app_log, FeedMetrics(registry))
+        if metrics_port is not None:
+            start_http_server(metrics_port, registry=registry)
+        loops = {"consumer": consumer.run, "relay": _relay_loop(settings, ingest_log)}
+        return run_until_stopped(logger, loops, _STOP_SECONDS)
+
+
+def make_consumer(
+    settings: Settings, topics: Sequence[str], ingest_log: Log, app_log: Log, metrics: FeedMetrics
+) -> Consumer:
+    """Make the consumer of this process."""
+    usage, messages = make_intakes(settings, ingest_log, app_log, _now)
+    owner = f"daybook-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    return Consumer(
+        log=ingest_log,
+        usage=usage,
+        messages=messages,
+        settings=settings,
+        clock=_now,
+        owner=owner,
+        read=topics,
+        report=metrics,
+    )
+
+
+def _relay_loop(settings: Settings, log: Log) -> Callable[[threading.Event], None]:
+    """Make the loop that tells the topic of dead letters what needs a person."""
+
+    def run(stop: threading.Event) -> None:
+        producer: KafkaProducer | None = None
+        while not stop.wait(_RELAY_SECONDS):
+            try:
+                producer = producer or relay_producer(settings.feed)
+                while relay(log, producer, _now()) and not stop.is_set():
+                    pass
+            except (*UNREACHABLE, KafkaError) as error:
+                logger.warning("dead letters wait to be told of: %s", describe(error))
+        if producer is not None:
+            producer.close(timeout=1)
+
+    return run
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

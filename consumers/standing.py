@@ -1,0 +1,108 @@
+"""Which accounts there are and when they were closed: remembered, and looked at again under the lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ledger.bulk import last_position
+from ledger.codec import decode_event, decode_state
+from ledger.errors import DaybookError
+from ledger.events.account import AccountClosed
+from ledger.identifiers import public_id, stream_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+    from uuid import UUID
+
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+_MOST_REMEMBERED: Final = 200_000
+_ACCOUNTS: Final = (
+    "SELECT originator_id, topic, state, book FROM log.events"
+    " WHERE originator_id = ANY(%s) AND topic IN ('account.registered', 'account.closed')"
+)
+# Read through the index of exactly these topics.
+_CHANGES: Final = (
+    "SELECT originator_id, topic, state, book, notification_id FROM log.events"
+    " WHERE topic IN ('account.closed', 'source.granted', 'source.withdrawn') AND notification_id > %s"
+)
+
+
+class StandingMoved(DaybookError):
+    """What a batch was judged by changed before it was appended: it is judged again."""
+
+    code = "standing_moved"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """An account's book, as 16 bytes, and since when it is closed."""
+
+    book: bytes
+    closed_at: datetime | None
+
+
+class Accounts:
+    """Remembers accounts: one that is registered stays so, and closings are seen as they are appended."""
+
+    def __init__(self, on_grants_changed: Callable[[], None]) -> None:
+        """Begin with nothing; `on_grants_changed` is told when a source was granted or withdrawn."""
+        self._on_grants_changed = on_grants_changed
+        self.known: dict[str, Standing] = {}
+        self._seen: int | None = None
+
+    def look_up(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
+        """Learn of the accounts that are not remembered, and of what has changed."""
+        if self._seen is None:
+            # Before anything is read, so that nothing that is appended meanwhile can be missed.
+            self._seen = last_position(cursor)
+        self._see_changes(cursor)
+        unknown: AbstractSet[str] = accounts - self.known.keys()
+        if len(self.known) + len(unknown) > _MOST_REMEMBERED:
+            self.known.clear()
+            unknown = accounts
+        if unknown:
+            self._learn(cursor, unknown)
+
+    def look_again(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
+        """Refuse when one of the accounts was closed, or a grant changed, since they were looked up."""
+        changed, grants_changed = self._see_changes(cursor)
+        if grants_changed or not changed.isdisjoint(accounts):
+            message = "an account or a grant changed while the batch was judged"
+            raise StandingMoved(message)
+
+    def _learn(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
+        streams = {stream_of("acc", account): account for account in accounts}
+        rows = cursor.execute(_ACCOUNTS, (list(streams),)).fetchall()
+        for row in sorted(rows, key=lambda row: row["topic"], reverse=True):
+            self._keep(streams[row["originator_id"]], row)
+
+    def _see_changes(self, cursor: Cursor[DictRow]) -> tuple[set[str], bool]:
+        assert self._seen is not None, "something is looked up first"
+        changed, grants_changed = set(), False
+        for row in cursor.execute(_CHANGES, (self._seen,)).fetchall():
+            self._seen = max(self._seen, row["notification_id"])
+            if row["topic"] != AccountClosed.topic:
+                grants_changed = True
+                continue
+            account = public_id("acc", row["originator_id"])
+            changed.add(account)
+            if account in self.known:
+                self._keep(account, row)
+        if grants_changed:
+            self._on_grants_changed()
+        return changed, grants_changed
+
+    def _keep(self, account: str, row: dict[str, Any]) -> None:
+        closed_at = None
+        if row["topic"] == AccountClosed.topic:
+            state = decode_state(bytes(row["state"]))
+            closed = decode_event(row["topic"], state, row["originator_id"], 1, {})
+            assert isinstance(closed, AccountClosed), "its topic says so"
+            closed_at = closed.closed_at
+        book: UUID = row["book"]
+        self.known[account] = Standing(book.bytes, closed_at)
