@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.message_schemas import file_name, schema_for
@@ -34,7 +35,7 @@ _SUBJECTS: Final = {
 def example_of(kind: MessageType) -> dict[str, Any]:
     """Give a whole message of a type, as a producer would send it."""
     if kind is STRIPE_WEBHOOK:
-        return dict(kind.example)
+        return deepcopy(dict(kind.example))
     usage = kind is USAGE_EVENT
     message: dict[str, Any] = {
         "specversion": "1.0",
@@ -47,7 +48,7 @@ def example_of(kind: MessageType) -> dict[str, Any]:
         message["subject"] = _SUBJECTS[kind.subject]
     message["time"] = "2027-01-15T12:00:00Z"
     if kind.example:
-        message["data"] = dict(kind.example)
+        message["data"] = deepcopy(dict(kind.example))
     return message
 
 
@@ -118,7 +119,7 @@ def _fields(kind: MessageType) -> Iterator[str]:
 
 def _kind(described: dict[str, Any]) -> str:
     types = described["type"] if isinstance(described["type"], list) else [described["type"]]
-    words = [described.get("format", name) for name in types]
+    words = [str(described.get("format", name)) for name in types]
     if "items" in described:
         words[0] = "list of " + ", ".join(f"`{one}`" for one in described["items"]["enum"])
     return " or ".join(words)

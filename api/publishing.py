@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.1
 # Longer than a batch takes; what waits for Kafka in an outage does not end by itself, nor needs it to.
-_STOP_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 8.0
 
 logger = logging.getLogger("daybook.publish")
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ledger.codec import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from psycopg import Connection
 
@@ -60,14 +61,33 @@ def row_of(new: NewEvent, position: int) -> tuple[Any, ...]:
     return (new.stream, new.stream_version, new.event.topic, state, position, new.metadata.book)
 
 
+def encoded_rows(rows: Iterable[tuple[UUID, bytes, int, UUID]]) -> bytes:
+    """Write usage events as they are stored (stream, state, position, book) in COPY's binary format."""
+    written = [_HEADER]
+    version = struct.pack("!q", 1)
+    for stream, state, position, book in rows:
+        written.append(struct.pack("!h", 7))
+        columns = (
+            stream.bytes,
+            version,
+            _TOPIC,
+            state,
+            struct.pack("!q", position),
+            book.bytes,
+            _RECORDED_AT,
+        )
+        written += [struct.pack("!i", len(column)) + column for column in columns]
+    return b"".join([*written, _TRAILER])
+
+
 def encoded(batch: Sequence[NewEvent], first_position: int) -> bytes:
     """Write a batch of usage events in COPY's binary format, every column given."""
-    rows = [_HEADER]
-    for position, new in enumerate(batch, first_position):
-        rows.append(struct.pack("!h", 7))
-        state = encode(new.event, new.metadata, new.stream, new.stream_version, {})
-        stream, book = new.stream.bytes, new.metadata.book.bytes
-        numbers = struct.pack("!q", new.stream_version), struct.pack("!q", position)
-        columns = (stream, numbers[0], _TOPIC, state, numbers[1], book, _RECORDED_AT)
-        rows += [struct.pack("!i", len(column)) + column for column in columns]
-    return b"".join([*rows, _TRAILER])
+    return encoded_rows(
+        (
+            new.stream,
+            encode(new.event, new.metadata, new.stream, new.stream_version, {}),
+            position,
+            new.metadata.book,
+        )
+        for position, new in enumerate(batch, first_position)
+    )

@@ -33,7 +33,7 @@ def free_port() -> int:
 @contextmanager
 def daybook(*arguments: str, variables: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a subcommand without any of the caller's own settings, and end it with Ctrl-C."""
-    ours = ("DAYBOOK_", "DATABASE_URL")
+    ours = ("DAYBOOK_", "DATABASE_URL", "KAFKA_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     process = subprocess.Popen(
         [sys.executable, "-m", "api.cli", *arguments],

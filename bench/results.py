@@ -60,6 +60,8 @@ FIGURES: Final[dict[str, Wanted | None]] = {
     "get_balance_p95": _WITHIN_LIMIT,
     "get_timeline": None,
     "get_timeline_p95": _WITHIN_LIMIT,
+    "kafka_to_log": Wanted("ratio", "at least", 0.3),
+    "kafka_to_log_memory": _WITHIN_LIMIT,
     "dev_ready": _WITHIN_LIMIT,
     "import_ledger": _WITHIN_LIMIT,
 }

@@ -21,6 +21,7 @@ BENCHMARKS: Final = {
     "rebuild_all": "bench.follow",
     "get_balance": "bench.serve",
     "get_timeline": "bench.serve",
+    "kafka_to_log": "bench.feed",
     "dev_ready": "bench.start",
     "import_ledger": "bench.start",
 }

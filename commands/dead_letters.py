@@ -71,15 +71,21 @@ class Settling:
 
     def before(self, cursor: Cursor[DictRow]) -> None:
         """Take the row, or refuse because it is settled already or another book's."""
+        if self.book is not None:
+            self._bind(cursor, str(self.book))
         row = cursor.execute(_LOCK, (self.dead_letter,)).fetchone()
         self.held = row is not None
-        bound = one(cursor.execute(_BOUND))["book"]
-        if self.book is not None and bound != str(self.book):
-            raise Forbidden("the message is about another book")
         if row is None and not self.elsewhere:
             raise NotFound(f"there is no dead letter {self.dead_letter}")
         if row is not None and row["status"] in (REPLAYED, DISCARDED):
             raise AlreadySettled(f"the dead letter was {row['status']} already")
+
+    def _bind(self, cursor: Cursor[DictRow], book: str) -> None:
+        """See that the transaction is bound to the book: row-level security then keeps it there."""
+        bound = one(cursor.execute(_BOUND))["book"]
+        if bound not in (None, "", book):
+            raise Forbidden("the message is about another book")
+        cursor.execute("SELECT set_config('daybook.book', %s, true)", (book,))
 
     def after(self, cursor: Cursor[DictRow], positions: Sequence[int]) -> None:
         """Resolve the row, and note how far the events reached."""

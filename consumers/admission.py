@@ -63,9 +63,13 @@ class Admission:
         self._modes: dict[UUID, str] = {}
         self._sources: dict[tuple[str, str], _Known] = {}
         self._granted: dict[tuple[str, str, str, int], Granted | str] = {}
+        # Counts the changes of grants: what was read under an older number may have been admitted by a grant
+        # that is no more.
+        self.grants_version = 0
 
     def forget_grants(self) -> None:
         """Forget what is remembered of grants, because one of them changed."""
+        self.grants_version += 1
         self._sources.clear()
         self._granted.clear()
 
@@ -85,10 +89,12 @@ class Admission:
         key = (book or "", source, scope, timestamp_ms)
         found = self._granted.get(key)
         if found is None:
+            version = self.grants_version
             found = self._judge(book, source, scope, at)
             if len(self._granted) >= _MOST_REMEMBERED:
                 self._granted.clear()
-            self._granted[key] = found
+            if version == self.grants_version:
+                self._granted[key] = found
         if isinstance(found, str):
             raise NotAdmitted(found)
         return found
@@ -142,11 +148,13 @@ class Admission:
         known = self._sources.get((book, source))
         if known is None:
             identity = self._book(book)
+            version = self.grants_version
             recorded = self._log.load(identity, source_stream(identity, source))
             known = _Known(identity, fold(sources.evolve, recorded).state)
             if len(self._sources) >= _MOST_REMEMBERED:
                 self._sources.clear()
-            self._sources[book, source] = known
+            if version == self.grants_version:
+                self._sources[book, source] = known
         return known
 
     def _book(self, text: str) -> UUID:

@@ -196,13 +196,15 @@ def expire_parked(cursor: Cursor[DictRow], now: datetime) -> int:
     return cursor.rowcount
 
 
-def retry_later(cursor: Cursor[DictRow], dead_letters: Sequence[str], now: datetime, reason: str) -> None:
+def retry_later(
+    cursor: Cursor[DictRow], dead_letters: Sequence[str], now: datetime, reason: str, code: str | None = None
+) -> None:
     """Have parked ones that still cannot be applied wait on, twice as long each time, up to a minute."""
     cursor.execute(
-        "UPDATE daybook.dead_letters SET attempts = attempts + 1, reason = %s,"
+        "UPDATE daybook.dead_letters SET attempts = attempts + 1, code = coalesce(%s, code), reason = %s,"
         " retry_at = %s + make_interval(secs => least(2 ^ least(attempts, 30), %s))"
         " WHERE dead_letter = ANY(%s) AND status = 'parked'",
-        (clean(reason, MAX_REASON_CHARACTERS), now, _MAX_RETRY_SECONDS, list(dead_letters)),
+        (code, clean(reason, MAX_REASON_CHARACTERS), now, _MAX_RETRY_SECONDS, list(dead_letters)),
     )
 
 

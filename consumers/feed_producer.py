@@ -14,26 +14,31 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.producer import ProduceRequest
 
 from consumers.kafka_client import client_options
-from consumers.message import MAX_VALUE_BYTES, Headers
+from consumers.message import MAX_VALUE_BYTES
 from ledger.errors import TooLarge, Unavailable
 from schemas.topics import STRIPE, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from consumers.outgoing import Outgoing
     from ledger.feed_settings import FeedSettings
 
 PATIENCE_SECONDS: Final = 4.0
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-# A name that no resolver knows is an OSError.
+# A file of certificates that is not there is an OSError.
 _NO_CONNECTION: Final = (KafkaError, OSError)
 # An answer must come well within the caller's patience: first to a connection, then to what is asked.
 _CONNECT_TIMEOUT_MS: Final = 1_500
@@ -49,15 +54,6 @@ _CLOSE_SECONDS: Final = 10.0
 _OUT_OF_REACH: Final = "Kafka is out of reach; nothing was acknowledged"
 
 
-class Outgoing(msgspec.Struct, frozen=True):
-    """A message to be sent."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Headers = ()
-
-
 class FeedProducer:
     """The edge's way into the feed: one connected producer a process, made when it is first needed."""
 
@@ -65,6 +61,7 @@ class FeedProducer:
         """Remember where Kafka is; nothing is connected yet, so that a process may still fork."""
         self._feed = feed
         self._making = threading.Lock()
+        self._swapping = threading.Lock()
         self._line: _Line | None = None
         self._failed = False
         self._rests_until = 0.0
@@ -104,7 +101,7 @@ class FeedProducer:
 
     def close(self) -> None:
         """Close the line; whoever still waits for an acknowledgement is given the time for it."""
-        with self._making:
+        with self._making, self._swapping:
             line, self._line = self._line, None
         if line is not None:
             line.close()
@@ -139,17 +136,20 @@ class FeedProducer:
     def _retire(self, line: _Line) -> None:
         """Shut a line before anybody is told that it failed; it closes once what is in flight has landed."""
         line.shut()
-        if self._line is line:
+        with self._swapping:
+            if self._line is not line:
+                return
             self._line = None
             self._failed = True
-            threading.Thread(target=line.close, daemon=True, name="a line to Kafka that closes").start()
+        threading.Thread(target=line.close, daemon=True, name="a line to Kafka closes").start()
 
 
 class _Line:
     """A connected producer, and the gate that everything it sends goes through."""
 
     def __init__(self, feed: FeedSettings) -> None:
-        self._gate = threading.Lock()
+        # Taken again by what is handed over while it is handed over, should that fail.
+        self._gate = threading.RLock()
         self._shut = False
         self._networks: list[KafkaNetClient] = []
         options = {**client_options(feed), "bootstrap_timeout_ms": _CONNECT_TIMEOUT_MS}

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kafka.net.inet import KafkaNetSocket
+
 from ledger.settings import SettingsError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from ledger.feed_settings import FeedSettings
 
 _BOOTSTRAP_TIMEOUT_MS: Final = 10_000
+
+
+class _Direct(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
+    """A plain connection whose socket is closed when it cannot be made.
+
+    kafka-python leaves such a socket to the collector: an outage that lasts would use up the process's files.
+    It knows its own classes of connections by the scheme of a proxy's URL, and so it knows this one.
+    """
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(
+        self, net: object, sock: socket, address: object, timeout_at: float | None = None
+    ) -> object:
+        """Connect, or close the socket."""
+        try:
+            return await super().sock_connect(net, sock, address, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
 
 
 def client_options(feed: FeedSettings) -> dict[str, Any]:
@@ -21,6 +45,7 @@ def client_options(feed: FeedSettings) -> dict[str, Any]:
         "bootstrap_servers": feed.bootstrap_servers,
         "security_protocol": feed.security_protocol,
         "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
+        "proxy_url": "direct://",
         # The clients' own metrics cost more than a tenth of their throughput, and nobody reads them.
         "metrics_enabled": False,
         "reconnect_backoff_max_ms": 1_000,

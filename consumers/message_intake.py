@@ -13,7 +13,7 @@ from consumers.dead_letters import Rejected, expire_parked, insert
 from consumers.replaying import Replayer, replay
 from consumers.stripe_messages import apply_delivery
 from consumers.usage_intake import Outcome
-from ledger.errors import DaybookError, NotFound, Refusal, Unstorable, VersionConflict
+from ledger.errors import DaybookError, NotFound, Refusal, Unstorable
 from ledger.stamps import stamp_key
 from schemas import topics
 from schemas.messages import read_command
@@ -59,7 +59,7 @@ class MessageIntake:
         try:
             self.apply(message, claims)
         except (Refusal, Unstorable) as refusal:
-            waits = isinstance(refusal, NotFound | VersionConflict)
+            waits = isinstance(refusal, NotFound)
             self._keep(message, refusal, claims, waits=waits)
             return Outcome(parked=1) if waits else Outcome(rejected=1)
         return Outcome(accepted=1)

@@ -97,6 +97,7 @@ class Publisher:
         self._claimed: str | None = None
         self._connection: Connection[DictRow] | None = None
         self._writer: TransactionalWriter | None = None
+        self._ahead: list[LogRow] = []
         self._report = _Report()
 
     def run(self, stop: Stop) -> None:
@@ -120,6 +121,7 @@ class Publisher:
 
     def close(self) -> None:
         """Let go of the database and of Kafka."""
+        self._ahead = []
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -156,7 +158,9 @@ class Publisher:
 
     def _refuse_restored(self, connection: Connection[DictRow], standing: Standing) -> None:
         """Compare the topic's ends with the log: what was published under its epoch must be in it."""
-        ends = [msgspec.json.decode(value, type=_Tail) for value in last_values(self._settings, self._topic)]
+        ends = [
+            end for value in last_values(self._settings, self._topic) if (end := _tail(value)) is not None
+        ]
         same = [end for end in ends if end.logepoch == standing.epoch.number]
         found = events_at(connection, [int(end.position) for end in same])
         lost = [end for end in ends if end.logepoch > standing.epoch.number]
@@ -181,7 +185,8 @@ class Publisher:
         assert self._connection is not None, "it was opened"
         # What was announced before is read now: only what comes after it needs to wake us.
         self._hear(self._connection, 0)
-        rows = read_log(self._connection, standing.position, self._batch_rows)
+        rows, self._ahead = self._ahead, []
+        rows = rows or read_log(self._connection, standing.position, self._batch_rows)
         # After the rows: an epoch is then known as soon as anything is read that was written in it.
         standing = published.standing()
         if not rows:
@@ -190,10 +195,14 @@ class Publisher:
         return self._publish(published, standing, rows)
 
     def _publish(self, published: Published, standing: Standing, rows: Sequence[LogRow]) -> Standing:
+        assert self._connection is not None, "it was opened"
         assert self._writer is not None, "it was opened"
         messages = self._messages(standing, rows)
-        if messages:
-            self._writer.commit(self._writer.begin(messages))
+        sent = self._writer.begin(messages)
+        if len(rows) == self._batch_rows:
+            # Read while the messages are on their way.
+            self._ahead = read_log(self._connection, rows[-1][0], self._batch_rows)
+        self._writer.commit(sent)
         if self._writer.feed != self._claimed:
             raise _TopicChanged(f"{self._topic} was made again")
         moved = published.move(standing, rows[-1][0])
@@ -256,6 +265,17 @@ class _Report:
                 self._events / seconds,
             )
             self._events, self._since = 0, time.monotonic()
+
+
+def _tail(value: bytes | None) -> _Tail | None:
+    """Read what was published before; nothing of a message that is not ours."""
+    try:
+        tail = msgspec.json.decode(value or b"", type=_Tail)
+        int(tail.position)
+    except (msgspec.MsgspecError, ValueError):
+        logger.warning("the topic holds a message that is not Daybook's")
+        return None
+    return tail
 
 
 def _connect(url: str) -> Connection[DictRow]:

@@ -10,7 +10,7 @@ from msgspec import structs
 from commands.dead_letters import REPLAYED, AlreadySettled, Settling, resolve
 from consumers.dead_letter_reads import find
 from consumers.dead_letters import PARKED, count_attempt, reopen_with, retry_later
-from ledger.errors import Refusal
+from ledger.errors import NotFound, Refusal, Unstorable, VersionConflict
 from ledger.stamps import HEADER, read_stamp, sign_stamp
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from consumers.dead_letter_reads import DeadLetter
     from consumers.message import Message
+    from ledger.errors import DaybookError
     from ledger.store import Extra, Log
 
 AS_IT_CAME: Final = "replayed as it came"
@@ -26,9 +27,10 @@ CORRECTED: Final = "replayed with a corrected value"
 
 
 class Applier(Protocol):
-    """What applies one message, in one transaction with the extra; a Refusal says why it is still bad.
+    """What applies one message, in one transaction with the extra.
 
-    A refusal of other facts under a known identity may carry `known_position`.
+    A Refusal, or Unstorable, says why it is still bad; of a known identity with other facts it may carry
+    `known_position`.
     """
 
     def __call__(self, message: Message, extra: Extra, /) -> object:
@@ -64,7 +66,7 @@ class Replay:
 def replay(replayer: Replayer, letter: DeadLetter, value: bytes | None = None) -> Replay:
     """Apply a dead letter's message, or with `value` a corrected one, and say what became of it.
 
-    One that was replayed before stays so; one that was discarded is refused.
+    One that was replayed before, or discarded, stays so.
     """
     if letter.resolved:
         return _settled(letter)
@@ -84,7 +86,7 @@ def replay(replayer: Replayer, letter: DeadLetter, value: bytes | None = None) -
         replayer.apply(message, settling)
     except AlreadySettled:
         return _settled(_again(replayer, letter))
-    except Refusal as refusal:
+    except (Refusal, Unstorable) as refusal:
         return _refused(replayer, letter, refusal, is_correction=value is not None)
     return _applied(replayer, settling)
 
@@ -116,7 +118,7 @@ def _applied(replayer: Replayer, settling: Settling) -> Replay:
     return Replay(settling.dead_letter, REPLAYED, position=settling.position)
 
 
-def _refused(replayer: Replayer, letter: DeadLetter, refusal: Refusal, *, is_correction: bool) -> Replay:
+def _refused(replayer: Replayer, letter: DeadLetter, refusal: DaybookError, *, is_correction: bool) -> Replay:
     """Note why it is still bad; what waits for something that is still not there goes on waiting."""
     reason = str(refusal)
     with replayer.log.connection() as connection, connection.transaction():
@@ -125,8 +127,8 @@ def _refused(replayer: Replayer, letter: DeadLetter, refusal: Refusal, *, is_cor
         cursor.execute("SELECT set_config('daybook.book', %s, true)", (book,))
         if is_correction:
             count_attempt(cursor, letter.dead_letter)
-        elif letter.status == PARKED and refusal.code == letter.code:
-            retry_later(cursor, [letter.dead_letter], replayer.now, reason)
+        elif letter.status == PARKED and _waits(refusal, letter):
+            retry_later(cursor, [letter.dead_letter], replayer.now, reason, refusal.code)
         else:
             known = getattr(refusal, "known_position", None)
             reopen_with(cursor, letter.dead_letter, refusal.code, reason, known)
@@ -134,10 +136,15 @@ def _refused(replayer: Replayer, letter: DeadLetter, refusal: Refusal, *, is_cor
     return _settled(now) if now.resolved else Replay(letter.dead_letter, now.status, refusal.code, reason)
 
 
+def _waits(refusal: DaybookError, letter: DeadLetter) -> bool:
+    return refusal.code == letter.code or isinstance(refusal, NotFound | VersionConflict)
+
+
 def _settled(letter: DeadLetter) -> Replay:
-    if letter.status != REPLAYED:
-        raise AlreadySettled(f"the dead letter was {letter.status} already")
-    return Replay(letter.dead_letter, REPLAYED)
+    if letter.status == REPLAYED:
+        return Replay(letter.dead_letter, REPLAYED)
+    reason = f"the dead letter was {letter.status} already"
+    return Replay(letter.dead_letter, letter.status, AlreadySettled.code, reason)
 
 
 def _again(replayer: Replayer, letter: DeadLetter) -> DeadLetter:

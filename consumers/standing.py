@@ -58,8 +58,10 @@ class Accounts:
     def look_up(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
         """Learn of the accounts that are not remembered, and of what has changed."""
         if self._seen is None:
-            # Before anything is read, so that nothing that is appended meanwhile can be missed.
+            # Before anything is read, so that nothing that is appended meanwhile can be missed; what was read
+            # until now is read again.
             self._seen = last_position(cursor)
+            self._on_grants_changed()
         self._see_changes(cursor)
         unknown: AbstractSet[str] = accounts - self.known.keys()
         if len(self.known) + len(unknown) > _MOST_REMEMBERED:
@@ -69,10 +71,14 @@ class Accounts:
             self._learn(cursor, unknown)
 
     def look_again(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
-        """Refuse when one of the accounts was closed, or a grant changed, since they were looked up."""
-        changed, grants_changed = self._see_changes(cursor)
-        if grants_changed or not changed.isdisjoint(accounts):
-            message = "an account or a grant changed while the batch was judged"
+        """Refuse when one of the accounts was closed since they were looked up; see what else changed.
+
+        Under the log's lock: every position that was given out is committed or gone.
+        """
+        closed = self._see_changes(cursor)
+        self._seen = last_position(cursor)
+        if not closed.isdisjoint(accounts):
+            message = "an account was closed while the batch was judged"
             raise StandingMoved(message)
 
     def _learn(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
@@ -81,21 +87,22 @@ class Accounts:
         for row in sorted(rows, key=lambda row: row["topic"], reverse=True):
             self._keep(streams[row["originator_id"]], row)
 
-    def _see_changes(self, cursor: Cursor[DictRow]) -> tuple[set[str], bool]:
+    def _see_changes(self, cursor: Cursor[DictRow]) -> set[str]:
+        """See which accounts were closed, and whether a grant changed."""
         assert self._seen is not None, "something is looked up first"
-        changed, grants_changed = set(), False
+        closed, grants_changed = set(), False
         for row in cursor.execute(_CHANGES, (self._seen,)).fetchall():
             self._seen = max(self._seen, row["notification_id"])
             if row["topic"] != AccountClosed.topic:
                 grants_changed = True
                 continue
             account = public_id("acc", row["originator_id"])
-            changed.add(account)
+            closed.add(account)
             if account in self.known:
                 self._keep(account, row)
         if grants_changed:
             self._on_grants_changed()
-        return changed, grants_changed
+        return closed
 
     def _keep(self, account: str, row: dict[str, Any]) -> None:
         closed_at = None

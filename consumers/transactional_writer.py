@@ -18,6 +18,8 @@ from consumers.topics import MAX_OUTBOUND_BYTES, feed_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kafka.producer.future import FutureRecordMetadata
+
     from consumers.published_event import Outgoing
     from ledger.feed_settings import FeedSettings
 
@@ -58,6 +60,8 @@ class TransactionalWriter:
             max_request_size=MAX_OUTBOUND_BYTES,
             allow_auto_create_topics=False,
         )
+        # What it does by itself as the process ends may fail, with a traceback; it is closed, or left.
+        self._producer._unregister_cleanup()  # noqa: SLF001 - nothing public does it
         try:
             self._producer.partitions_for(topic)
         except BaseException:
@@ -74,7 +78,7 @@ class TransactionalWriter:
         self._began_at = time.monotonic()
         self._producer.init_transactions()
 
-    def begin(self, messages: Sequence[Outgoing]) -> list[object]:
+    def begin(self, messages: Sequence[Outgoing]) -> list[FutureRecordMetadata]:
         """Begin a transaction and hand it the messages, which are sent meanwhile."""
         self._began_at = time.monotonic()
         self._producer.begin_transaction()
@@ -85,13 +89,13 @@ class TransactionalWriter:
             for message in messages
         ]
 
-    def commit(self, sent: Sequence[object]) -> None:
+    def commit(self, sent: Sequence[FutureRecordMetadata]) -> None:
         """Wait for all of it to be acknowledged, and commit; readers of what is committed see it now."""
         self._producer.flush(_DELIVERY_MS / 1000)
         # Looked at one by one, for a producer that mends itself may lose some and still commit the others.
         for future in sent:
-            if not future.succeeded():  # type: ignore[attr-defined]
-                raise future.exception or KafkaTimeoutError("a message was not acknowledged")  # type: ignore[attr-defined]
+            if not future.succeeded():
+                raise future.exception or KafkaTimeoutError("a message was not acknowledged")
         self._producer.commit_transaction()
 
     def fenced_by(self, error: KafkaError) -> bool:
@@ -105,5 +109,11 @@ class TransactionalWriter:
 
     def close(self) -> None:
         """Give it up: what was not committed never will be."""
-        with suppress(KafkaError):
+        try:
             self._producer.close(_CLOSE_SECONDS)
+        except KafkaError:
+            # It raises before it has ended its thread, which would go on trying.
+            self._producer._sender.force_close()  # noqa: SLF001 - nothing public does it
+            self._producer._sender.join(_CLOSE_SECONDS)  # noqa: SLF001 - see above
+            with suppress(KafkaError):
+                self._producer.close(_CLOSE_SECONDS)

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from consumers.admission import NotAdmitted
+from consumers.standing import StandingMoved
 from ledger.bulk import insert_usage
 from ledger.errors import DaybookError
 from ledger.usage_row import UsageFact, UsageRow, usage_row
@@ -66,8 +67,10 @@ class Bad(msgspec.Struct, frozen=True):
 class UsageBatch:
     """Messages of usage, in order: their rows, beside each the record it came from and what that told."""
 
-    def __init__(self) -> None:
+    def __init__(self, grants_version: int) -> None:
         """Begin with nothing."""
+        # What it was admitted by: the grants as they stood when it was read.
+        self.grants_version = grants_version
         self.rows: list[UsageRow] = []
         self.facts: list[UsageFact] = []
         self.records: list[Record] = []
@@ -80,7 +83,7 @@ class UsageBatch:
 
     def only(self, indexes: Iterable[int]) -> UsageBatch:
         """Give a batch of some of the rows."""
-        batch = UsageBatch()
+        batch = UsageBatch(self.grants_version)
         for index in indexes:
             batch.rows.append(self.rows[index])
             batch.facts.append(self.facts[index])
@@ -124,7 +127,7 @@ class UsageReader:
 
     def read(self, records: Iterable[Record], now: datetime) -> UsageBatch:
         """Read messages, in order; `now` is when they are booked."""
-        batch = UsageBatch()
+        batch = UsageBatch(self._admission.grants_version)
         moment, moment_ms = self._moment(datetime.fromtimestamp(0, UTC)), 0
         for record in records:
             if record.timestamp != moment_ms:
@@ -186,18 +189,26 @@ def _out_of_bounds(record: Record, book: UUID, fact: UsageFact, moment: _Moment)
     return Bad(record, "invalid", reason, book, fact)
 
 
-def append_batch(cursor: Cursor[DictRow], batch: UsageBatch, accounts: Accounts) -> Verdict:
+def append_batch(
+    cursor: Cursor[DictRow], batch: UsageBatch, accounts: Accounts, admission: Admission
+) -> Verdict:
     """Judge a batch's accounts and append it, in the caller's transaction.
 
     Raises StandingMoved when what it was judged by changed meanwhile: the batch is then read again.
     """
     about = {fact.account for fact in batch.facts}
     accounts.look_up(cursor, about)
+    _require_current(batch, admission)
     good, bad = _split(batch, accounts)
+
+    def look_again(locked: Cursor[DictRow]) -> None:
+        accounts.look_again(locked, about)
+        _require_current(batch, admission)
+
     outcome = insert_usage(
         cursor,
         batch.rows if len(good) == len(batch.rows) else [batch.rows[index] for index in good],
-        lambda locked: accounts.look_again(locked, about),
+        look_again,
     )
     bad += [
         Bad(
@@ -212,6 +223,13 @@ def append_batch(cursor: Cursor[DictRow], batch: UsageBatch, accounts: Accounts)
         for index in (good[conflict.index],)
     ]
     return Verdict(outcome.accepted, outcome.duplicates, [*batch.bad, *bad])
+
+
+def _require_current(batch: UsageBatch, admission: Admission) -> None:
+    """Refuse when a grant changed since the batch was read: not all of it may be admitted any more."""
+    if batch.grants_version != admission.grants_version:
+        message = "a source was granted or withdrawn while the batch was judged"
+        raise StandingMoved(message)
 
 
 def _split(batch: UsageBatch, accounts: Accounts) -> tuple[Sequence[int], list[Bad]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from consumers.usage_batch import Record, Verdict
     from ledger.settings import Settings
     from ledger.store import Extra, Log
+
+R = TypeVar("R")
 
 _PARKED_AT_ONCE: Final = 1_000
 _LOCK: Final = (
@@ -80,6 +83,7 @@ class UsageIntake:
     ) -> None:
         """Take the log as the ingest role sees it."""
         self._log = log
+        self._admission = admission
         self._clock = clock
         self._parked_for = timedelta(seconds=settings.feed.parked_seconds)
         self._reader = UsageReader(admission, settings)
@@ -104,7 +108,7 @@ class UsageIntake:
     def _append(self, batch: UsageBatch, feeds: Mapping[str, str], claims: Extra) -> Outcome:
         with self._log.transaction() as cursor:
             claims.before(cursor)
-            verdict = append_batch(cursor, batch, self._accounts)
+            verdict = append_batch(cursor, batch, self._accounts, self._admission)
             self._keep(cursor, verdict.bad, feeds)
             claims.after(cursor, [])
         return outcome_of(verdict)
@@ -128,7 +132,7 @@ class UsageIntake:
         """Find such rows by halves, each tried in a transaction that is undone."""
         try:
             with self._log.transaction() as cursor:
-                append_batch(cursor, batch.only(indexes), self._accounts)
+                append_batch(cursor, batch.only(indexes), self._accounts, self._admission)
                 _undo()
         except _Undone:
             return set()
@@ -144,17 +148,22 @@ class UsageIntake:
 
     def append_again(self, message: Message, extra: Extra) -> None:
         """Append one message that was kept, with what goes with it, or refuse it once more."""
-        record = _again(message)
-        batch = self._reader.read([record], self._clock())
+        _until_it_stands(lambda: self._append_again(_again(message), extra))
+
+    def _append_again(self, record: Record, extra: Extra) -> None:
+        batch = self.read([record])
         with self._log.transaction() as cursor:
             extra.before(cursor)
-            verdict = append_batch(cursor, batch, self._accounts)
+            verdict = append_batch(cursor, batch, self._accounts, self._admission)
             if verdict.bad:
                 raise StillBad(verdict.bad[0])
             extra.after(cursor, [])
 
     def retry_parked(self) -> int:
         """Append parked usage whose account is registered by now; give how many messages were looked at."""
+        return _until_it_stands(self._retry_parked)
+
+    def _retry_parked(self) -> int:
         with self._log.transaction() as cursor:
             letters = _locked(cursor, due_usage(cursor, _PARKED_AT_ONCE))
             if letters:
@@ -165,7 +174,7 @@ class UsageIntake:
         now = self._clock()
         records = [_again(letter.message(self._log)) for letter in letters]
         waiting = {id(record): letter.dead_letter for record, letter in zip(records, letters, strict=True)}
-        verdict = append_batch(cursor, self._reader.read(records, now), self._accounts)
+        verdict = append_batch(cursor, self._reader.read(records, now), self._accounts, self._admission)
         for bad in verdict.bad:
             letter = waiting.pop(id(bad.record))
             if bad.waits:
@@ -173,6 +182,13 @@ class UsageIntake:
             else:
                 reopen_with(cursor, letter, bad.code, bad.reason, bad.known_position)
         resolve(cursor, list(waiting.values()), REPLAYED, "daybook", "its account was registered", now)
+
+
+def _until_it_stands(work: Callable[[], R]) -> R:
+    """Do work again, from its reading on, while what it is judged by changes under it."""
+    while True:
+        with suppress(StandingMoved):
+            return work()
 
 
 def _locked(cursor: Cursor[DictRow], letters: Sequence[DeadLetter]) -> list[DeadLetter]:

@@ -50,17 +50,18 @@ _USAGE_TABLE: Final = (
     " (number int, originator_id uuid, state bytea, book uuid) ON COMMIT DELETE ROWS"
 )
 _COPY: Final = "COPY usage_batch (number, originator_id, state, book) FROM STDIN (FORMAT BINARY)"
+# What was not inserted comes back: far fewer rows than what was, and found in memory, without the index.
 _INSERT: Final = (
-    "INSERT INTO log.events (originator_id, originator_version, topic, state, book)"
+    "WITH new AS (INSERT INTO log.events (originator_id, originator_version, topic, state, book)"
     " SELECT originator_id, 1, 'usage.recorded', state, book FROM usage_batch ORDER BY number"
-    " ON CONFLICT DO NOTHING"
+    " ON CONFLICT DO NOTHING RETURNING originator_id)"
+    " SELECT originator_id FROM usage_batch EXCEPT ALL SELECT originator_id FROM new"
 )
 # Read under the lock: every position above it will be this batch's own.
 _LAST_POSITION: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS position FROM log.position"
-_LOSERS: Final = (
-    "SELECT e.originator_id, e.notification_id, e.state FROM usage_batch AS b"
-    " JOIN log.events AS e ON e.originator_id = b.originator_id AND e.originator_version = 1"
-    " WHERE e.notification_id <= %s"
+_KNOWN: Final = (
+    "SELECT originator_id, notification_id, state FROM log.events"
+    " WHERE originator_id = ANY(%s) AND originator_version = 1"
 )
 _POSITIONS: Final = (
     "SELECT originator_id, notification_id FROM log.events"
@@ -86,9 +87,10 @@ def insert_usage(
     """
     assert len(rows) <= MAX_USAGE_ROWS, "too many rows under one lock"
     first, repeats = _first_of_each(rows)
-    accepted, before = _insert(cursor, rows, first, under_lock) if first else (0, 0)
-    assert accepted <= len(first), "more rows inserted than copied"
-    return _judge(cursor, rows, first, repeats, accepted, before)
+    losers, before = _insert(cursor, rows, first, under_lock) if first else ([], 0)
+    known = _known_before(cursor, losers) if losers else {}
+    assert len(known) == len(losers) <= len(first), "every identity is new or known"
+    return _judge(cursor, rows, first, repeats, known, before)
 
 
 def last_position(cursor: Cursor[DictRow]) -> int:
@@ -112,12 +114,10 @@ def _judge(
     rows: Sequence[UsageRow],
     first: Sequence[int],
     repeats: Sequence[tuple[int, int]],
-    accepted: int,
+    known: Mapping[bytes, tuple[int, str]],
     before: int,
 ) -> UsageOutcome:
     """Compare the losers' facts, in the same transaction, with those of the events that were first."""
-    known = _known_before(cursor, before) if accepted < len(first) else {}
-    assert accepted + len(known) == len(first), "every identity is new or known"
     losers = [(index, known[rows[index].stream][1]) for index in first if rows[index].stream in known]
     for index, kept in repeats:
         stream = rows[kept].stream
@@ -127,6 +127,7 @@ def _judge(
     conflicts = tuple(
         UsageConflict(index, positions[rows[index].stream], digest) for index, digest in differing
     )
+    accepted = len(first) - len(known)
     position = _highest_position(cursor, accepted, known, before)
     return UsageOutcome(accepted, len(losers) - len(conflicts), conflicts, position)
 
@@ -148,10 +149,10 @@ def _highest_position(
     return int(one(query)["position"])
 
 
-def _known_before(cursor: Cursor[DictRow], before: int) -> dict[bytes, tuple[int, str]]:
+def _known_before(cursor: Cursor[DictRow], losers: Sequence[UUID]) -> dict[bytes, tuple[int, str]]:
     """Give position and digest of those identities of the batch that the log held before it."""
     known = {}
-    for row in cursor.execute(_LOSERS, (before,)).fetchall():
+    for row in cursor.execute(_KNOWN, (losers,)).fetchall():
         stream = row["originator_id"]
         event = decode_event(UsageRecorded.topic, decode_state(row["state"]), stream, 1, {})
         assert isinstance(event, UsageRecorded), "a stream of usage holds usage"
@@ -181,17 +182,16 @@ def _insert(
     rows: Sequence[UsageRow],
     first: Sequence[int],
     under_lock: Callable[[Cursor[DictRow]], None] | None,
-) -> tuple[int, int]:
-    """Copy to the temporary table, lock, insert; give how many were new and the last position before."""
+) -> tuple[list[UUID], int]:
+    """Copy to the temporary table, lock, insert; give what was known and the last position before."""
     _copy_usage(cursor, rows, first)
     cursor.execute("SELECT log.take_lock()")
     if under_lock is not None:
         under_lock(cursor)
     before = last_position(cursor)
-    cursor.execute(_INSERT)
-    accepted = cursor.rowcount
+    losers = [row["originator_id"] for row in cursor.execute(_INSERT).fetchall()]
     cursor.execute(f"NOTIFY {CHANNEL}")
-    return accepted, before
+    return losers, before
 
 
 def one(cursor: Cursor[DictRow]) -> DictRow:

@@ -270,9 +270,9 @@ USAGE_EVENT: Final = MessageType(
 STRIPE_WEBHOOK: Final = MessageType(
     name=STRIPE,
     topic=STRIPE,
-    summary="A webhook of Stripe's as it came: its raw body, and the header `stripe-signature`, which is checked as"
-    " of when the broker took it. The header `daybook-endpoint` names the endpoint it came through; without it,"
-    " that is the default one.",
+    summary="A webhook of Stripe's as it came: its raw body, and the header `stripe-signature`, which is"
+    " checked as of when the broker took it. The header `daybook-endpoint` names the endpoint it came"
+    " through; without it, that is the default one.",
     keyed_by="Stripe event",
     scope="",
     refusals=(SignatureRefused, PayloadRefused, NotFound),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from kafka import KafkaProducer
+from kafka.cluster import collect_hosts
 from kafka.errors import KafkaError
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ _REQUEST_TIMEOUT_MS: Final = 10_000
 _DELIVERY_TIMEOUT_MS: Final = 30_000
 _CONNECT_TIMEOUT_MS: Final = 5_000
 _METADATA_TIMEOUT_MS: Final = 1_000
+_PROBE_SECONDS: Final = 1.0
 _OURS: Final = frozenset(
     {
         "acks",
@@ -39,6 +43,7 @@ def client_options(
     bootstrap_servers: str, give_up_seconds: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Give all options of a client; the caller may choose any that this does not depend on."""
+    collect_hosts(bootstrap_servers)  # a port that is none is found now
     unknown = sorted(set(given) - (set(KafkaProducer.DEFAULT_CONFIG) - _OURS))
     if unknown:
         message = f"not an option of this producer: {', '.join(unknown)}"
@@ -76,6 +81,8 @@ class Client(KafkaProducer):  # type: ignore[misc] # it has no types
 
 def connect(options: Mapping[str, Any]) -> Client:
     """Reach Kafka and make a client, or raise after a few seconds, leaving nothing open."""
+    if options.get("proxy_url") is None:
+        _require_listener(options["bootstrap_servers"])
     made = []
 
     def kept(**configs: object) -> Any:
@@ -89,6 +96,19 @@ def connect(options: Mapping[str, Any]) -> Client:
         for network in made:
             network.close()
         raise
+
+
+def _require_listener(bootstrap_servers: str) -> None:
+    """Raise unless some server can be connected to.
+
+    The library (3.0.12) leaves a socket to the garbage collector for every connection that is refused, and
+    lines in the error log; while Kafka is away that would be many.
+    """
+    for host, port, _ in collect_hosts(bootstrap_servers):
+        with suppress(OSError), socket.create_connection((host, port), _PROBE_SECONDS):
+            return
+    message = f"nobody listens at {bootstrap_servers}"
+    raise ConnectionRefusedError(message)
 
 
 def leave(client: Client) -> None:

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from kafka.errors import InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from schemas.producer_client import Client, connect, leave
+from schemas.producer_flights import Flight, Flights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kafka.producer.future import FutureRecordMetadata
-
     from schemas.producer_buffer import Buffer, Reason
+    from schemas.producer_flights import Failure
     from schemas.producer_message import Message
 
 _log: Final = logging.getLogger(__name__)
 # What the library holds at once: enough for full batches on every partition, little to send twice.
-_MOST_UNDER_WAY: Final = 20_000
+_WIDEST: Final = 20_000
 _MOST_AT_ONCE: Final = 1_000
 # How often the library is asked what has arrived.
 _TURN_SECONDS: Final = 0.005
+# The library itself gives up on a message after its timeout; after this many of them it is given up on.
+_PATIENCE: Final = 1.5
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
+# For so long a topic is not asked again whether it takes a message as large as one it refused.
+_TOO_LARGE_SECONDS: Final = 60.0
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-# What is wrong with the message itself; anything else may pass.
+# What may be wrong with a message itself; anything else may pass.
 _FINAL: Final = (*_TOO_LARGE, InvalidRecordError)
 
 
@@ -43,10 +46,11 @@ class Delivery:
         self._buffer, self._topic = buffer, topic
         self._give_up_seconds, self._options = give_up_seconds, options
         self._client: Client | None = None
-        # By partition, since a partition's batches are acknowledged in the order in which they were sent.
-        self._flights: defaultdict[int, deque[tuple[FutureRecordMetadata, Message]]] = defaultdict(deque)
-        self._under_way = 0
+        self._flights = Flights()
+        self._width = _WIDEST
+        self._patience_seconds = _PATIENCE * options["delivery_timeout_ms"] / 1_000
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._too_large_bytes, self._too_large_until_seconds = 0, 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="daybook-usage-producer", daemon=True)
 
@@ -76,23 +80,26 @@ class Delivery:
         given_up = self._buffer.drop_older_than(monotonic() - self._give_up_seconds)
         if given_up:
             _log.error("%d usage events are lost: Kafka did not take them in time", given_up)
-        most = min(_MOST_AT_ONCE, _MOST_UNDER_WAY - self._under_way)
-        sent = self._send(most) if most and self._buffer.has_waiting else 0
+        most = min(_MOST_AT_ONCE, self._width - len(self._flights))
+        taken = self._send(most) if most and self._buffer.has_waiting else 0
         self._see_what_arrived()
-        if sent:
+        if taken:
             return
-        if self._under_way == _MOST_UNDER_WAY:
+        if len(self._flights) == self._width:
             self._stop.wait(_TURN_SECONDS)
         else:
-            self._buffer.wait_for_messages(_TURN_SECONDS if self._under_way else None)
+            self._buffer.wait_for_messages(_TURN_SECONDS if self._flights else None)
 
     def _send(self, most: int) -> int:
         """Hand messages to the library, each to the partition that its account's key belongs to."""
         if self._client is None:
             self._client = connect(self._options)
         partitions = sorted(self._client.partitions_for(self._topic))
-        send, topic, count, flights = self._client.send, self._topic, len(partitions), self._flights
+        send, topic, count, add = self._client.send, self._topic, len(partitions), self._flights.add
+        now_seconds = monotonic()
         messages = self._buffer.take(most)
+        if now_seconds < self._too_large_until_seconds:
+            messages = self._without_too_large(messages)
         for number, message in enumerate(messages):
             partition = partitions[message.place % count]
             try:
@@ -104,35 +111,48 @@ class Delivery:
             except Exception:
                 self._buffer.give_back(messages[number:], retried=False)
                 raise
-            flights[partition].append((future, message))
-            self._under_way += 1
+            add(partition, Flight(future, message, now_seconds))
         return len(messages)
 
+    def _without_too_large(self, messages: list[Message]) -> list[Message]:
+        """Drop what is as large as what the topic refused lately."""
+        self._lose([each for each in messages if each.size_bytes >= self._too_large_bytes], "too_large")
+        return [each for each in messages if each.size_bytes < self._too_large_bytes]
+
     def _see_what_arrived(self) -> None:
-        """Tell the buffer what is acknowledged; whatever failed goes back to it, and the client is left."""
-        arrived, failed = self._landed()
+        """Tell the buffer what is acknowledged; after a failure all else is sent again by another client."""
+        was_alone = len(self._flights) == 1
+        arrived, failed = self._flights.landed()
         self._buffer.delivered(arrived)
-        self._under_way -= len(arrived) + len(failed)
         if arrived:
             self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self._lose([message for message, error in failed if isinstance(error, _TOO_LARGE)], "too_large")
-        self._lose([message for message, error in failed if isinstance(error, InvalidRecordError)], "refused")
-        again = [(message, error) for message, error in failed if not isinstance(error, _FINAL)]
-        if again:
-            self._buffer.give_back([message for message, _ in again], retried=True)
-            raise again[0][1]
+            if not self._flights:
+                self._width = min(2 * self._width, _WIDEST)
+        if failed:
+            self._judge(failed, was_alone=was_alone)
+            raise failed[0].error
+        if self._flights.sent_before(monotonic() - self._patience_seconds):
+            message = "the client does not say what became of it"
+            raise TimeoutError(message)
 
-    def _landed(self) -> tuple[list[Message], list[tuple[Message, Exception]]]:
-        """Take out the messages that the library is done with."""
-        arrived, failed = [], []
-        for flights in self._flights.values():
-            while flights and flights[0][0].is_done:
-                future, message = flights.popleft()
-                if future.exception is None:
-                    arrived.append(message)
-                else:
-                    failed.append((message, future.exception))
-        return arrived, failed
+    def _judge(self, failed: list[Failure], *, was_alone: bool) -> None:
+        """Drop a message only for what is proven against it, which takes that it was alone.
+
+        When a topic refuses one message, the library (3.0.12) fails all others that are under way with the
+        same error, as fatal. So fewer and fewer are sent at once, until the one to blame is by itself.
+        """
+        error = failed[0].error
+        if was_alone and isinstance(error, _TOO_LARGE):
+            self._too_large_bytes = failed[0].message.size_bytes
+            self._too_large_until_seconds = monotonic() + _TOO_LARGE_SECONDS
+            self._lose([failed[0].message], "too_large")
+        elif was_alone and isinstance(error, InvalidRecordError):
+            self._lose([failed[0].message], "refused")
+        else:
+            self._buffer.give_back([failure.message for failure in failed], retried=True)
+            if any(isinstance(failure.error, _FINAL) for failure in failed):
+                self._width = max(1, self._width // 8)
+                self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     def _lose(self, messages: list[Message], reason: Reason) -> None:
         if messages:
@@ -147,9 +167,7 @@ class Delivery:
         if self._client is not None:
             leave(self._client)
             self._client = None
-        arrived, failed = self._landed()
-        unknown = [message for flights in self._flights.values() for _, message in flights]
+        arrived, failed = self._flights.landed()
         self._buffer.delivered(arrived)
-        self._buffer.give_back([*(message for message, _ in failed), *unknown], retried=True)
-        self._flights.clear()
-        self._under_way = 0
+        again = [*(failure.message for failure in failed), *self._flights.clear()]
+        self._buffer.give_back(again, retried=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from api.dead_letter_views import letter_view, replay_view, row_view
 from api.edge import Call, answer, operation, page
 from api.idempotency import StoredAnswer
-from api.replaying import applier_of
-from commands.dead_letters import DISCARDED, Letter, discard_dead_letter
+from api.replaying import make_intakes
+from commands.dead_letters import DISCARDED, AlreadySettled, Letter, discard_dead_letter
 from commands.streams import stream_or_not_found
 from consumers import dead_letter_reads
 from consumers.replaying import Replayer, replay
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flask import Response
 
     from consumers.dead_letter_reads import DeadLetter
+    from consumers.replaying import Applier
     from ledger.events.feed import DeadLetterDiscarded
 
 
@@ -76,13 +77,15 @@ def replay_dead_letter(call: Call, dead_letter: str) -> Response:
     corrected = call.body["value"]
     replayer = Replayer(
         log=call.log,
-        apply=applier_of(call.edge.settings, call.log, call.log),
+        apply=_applier(call),
         key=stamp_key(call.edge.settings.master_key),
         by=call.checked.key.owner,
         now=call.now,
         book=call.book,
     )
     done = replay(replayer, letter, None if corrected is None else corrected.encode())
+    if done.status == DISCARDED:
+        raise AlreadySettled(done.reason)
     response = answer(replay_view(done), 200, done.position)
     if call.slot is not None:
         # After the events, not with them: were this lost, replaying again would change nothing.
@@ -103,6 +106,12 @@ def discard(call: Call, dead_letter: str) -> Response:
     found = letter_of(_find(call, dead_letter))
     reason = call.body["reason"]
     return call.write(lambda context: discard_dead_letter(context, found, reason), _discarded_view)
+
+
+def _applier(call: Call) -> Applier:
+    """Make what applies a message under the role that sees one book."""
+    _, intake = make_intakes(call.edge.settings, call.log, call.log, call.edge.clock)
+    return intake.apply
 
 
 def letter_of(letter: DeadLetter) -> Letter:

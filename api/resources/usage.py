@@ -11,8 +11,8 @@ from flask import request
 from api.edge import Call, answer, operation
 from api.idempotency import StoredAnswer
 from commands.usage import UsageFact, judge_standing, record_usage
-from consumers.feed_producer import Outgoing
 from consumers.message import MAX_VALUE_BYTES
+from consumers.outgoing import Outgoing
 from ledger.errors import UnsupportedContent
 from ledger.identifiers import public_id
 from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from flask import request
 
 from api.edge import Edge, answer, operation
-from consumers.feed_producer import Outgoing
+from consumers.outgoing import Outgoing
 from consumers.stripe_intake import ENDPOINT_HEADER, STRIPE, keep, verify
 from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key
 from schemas import responses, topics

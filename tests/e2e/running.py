@@ -29,7 +29,7 @@ STOP_SECONDS = 30.0
 
 def environment(**variables: str) -> dict[str, str]:
     """Give our environment without anything that is Daybook's, and these variables."""
-    ours = ("DAYBOOK_", "DATABASE_URL")
+    ours = ("DAYBOOK_", "DATABASE_URL", "KAFKA_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONUNBUFFERED": "1", **variables}
 

@@ -14,6 +14,7 @@ from api.cli import daybook
 from consumers.dead_letter_reads import find
 from ledger.errors import Invalid
 from ledger.identifiers import INSTALLATION_BOOK, derive, public_id
+from ledger.usage_row import row_of
 from schemas import topics
 from tests.integration.feed_letters import NOW, keep, message, rejected
 from tests.integration.log_events import BOOK, MASTER_KEY, OTHER_BOOK, fact, used
@@ -88,7 +89,7 @@ def test_list_shows_what_is_not_settled_of_every_book_newest_first(ingest_log: L
     assert [row["id"] for row in rows] == [ids[3], ids[2], ids[1]]
     assert [row["book"] for row in rows] == [public_id("book", BOOK), None, public_id("book", OTHER_BOOK)]
     shown = run("list")
-    assert all(letter in shown.stdout for letter in ids[1:])
+    assert all(letter[:12] in shown.stdout for letter in ids[1:])
     assert "2 open" in shown.stderr
     assert [row["id"] for row in lines(run("list", "--status", "discarded", "--json"))] == [ids[0]]
 
@@ -137,7 +138,7 @@ def test_show_gives_what_is_not_text_in_base_64(ingest_log: Log, run: Run) -> No
 
 
 def test_show_lays_a_conflict_beside_the_event_that_is_known(log: Log, ingest_log: Log, run: Run) -> None:
-    position = log.append_usage([used("1")]).position
+    position = log.append_usage([row_of(used("1"))]).position
     [letter] = keep(ingest_log, rejected(b'{"quantity": 7}', code="conflict", known_position=position))
     shown = run("show", letter).stdout
     assert "this message" in shown

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec import structs
+from msgspec import json, structs
 
 import api.resources.dead_letters
 from consumers.dead_letter_reads import find
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from consumers.dead_letters import Rejected
     from consumers.message import Message
     from ledger.store import Extra
-    from tests.integration.http_world import HttpWorld
+    from tests.integration.http_world import Caller, HttpWorld
 
 NOBODYS = "dlt_00000000000000000000000000"
 
@@ -61,7 +62,7 @@ class Applying:
 @pytest.fixture
 def applying(world: HttpWorld, book: UUID, monkeypatch: pytest.MonkeyPatch) -> Applying:
     made = Applying(world.log, book)
-    monkeypatch.setattr(api.resources.dead_letters, "applier_of", lambda *_: made)
+    monkeypatch.setattr(api.resources.dead_letters, "_applier", lambda _: made)
     return made
 
 
@@ -258,3 +259,89 @@ def test_what_is_settled_one_way_is_not_settled_the_other(
         letter = find(connection, replayed)
     assert letter is not None
     assert letter.status == "replayed"
+
+
+# -- with the consumer's own way of applying a message --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A source that is granted in a book, and an account there."""
+
+    book: str
+    account: str
+
+    def usage(self, event_id: str, quantity: str, **more: Any) -> bytes:
+        event = {**usage_event(self.account, event_id, quantity), "source": "svc", "book": self.book}
+        return json.encode({**event, **more})
+
+
+def granted(caller: Caller, book: str) -> Producer:
+    answer = caller.post("/v1/sources", {"source": "svc", "scopes": ["usage:write", "write"]})
+    assert answer.status_code in (201, 409)
+    return Producer(book, caller.new_account())
+
+
+def test_corrected_usage_is_recorded_and_counted_once(world: HttpWorld, ingest: Log, book: UUID) -> None:
+    producer = granted(world.operator, world.founded.live_book)
+    wrong, right = producer.usage("once", "-1"), producer.usage("once", "2.5").decode()
+    first, second = kept(ingest, book, rejected(wrong), rejected(wrong))
+    again = ok(world.operator.post(f"/v1/dead-letters/{first}/replay"))
+    assert (again["status"], again["code"]) == ("open", "invalid")
+    for letter in (first, second):
+        done = ok(world.operator.post(f"/v1/dead-letters/{letter}/replay", {"value": right}))
+        assert done["status"] == "replayed"
+    world.follow()
+    used = ok(world.operator.get(f"/v1/accounts/{producer.account}/usage"))
+    assert [(total["quantity"], total["events"]) for total in used["totals"]] == [("2.5", 1)]
+
+
+def test_a_known_identity_with_other_facts_shows_both_after_its_replay(
+    world: HttpWorld, ingest: Log, book: UUID
+) -> None:
+    producer = granted(world.operator, world.founded.live_book)
+    first, second = kept(
+        ingest, book, rejected(producer.usage("twice", "1")), rejected(producer.usage("twice", "2"))
+    )
+    ok(world.operator.post(f"/v1/dead-letters/{first}/replay"))
+    done = ok(world.operator.post(f"/v1/dead-letters/{second}/replay"))
+    assert done["status"] == "open"
+    shown = ok(world.operator.get(f"/v1/dead-letters/{second}"))
+    assert '"quantity":"2"' in shown["value"]
+    assert shown["known"]["data"]["quantity"] == "1"
+
+
+def test_usage_is_corrected_into_no_other_organisations_book(
+    world: HttpWorld, ingest: Log, book: UUID
+) -> None:
+    theirs = granted(world.stranger, world.other.live_book)
+    [letter] = kept(ingest, book, rejected())
+    head = world.log.head()
+    value = theirs.usage("stolen", "1").decode()
+    done = ok(world.operator.post(f"/v1/dead-letters/{letter}/replay", {"value": value}))
+    assert done["status"] == "open"
+    with ingest.connection() as connection:
+        assert (
+            connection.execute("SELECT 1 FROM log.events WHERE notification_id > %s", (head,)).fetchall()
+            == []
+        )
+
+
+def test_a_command_is_corrected_into_the_keys_book_only(world: HttpWorld, ingest: Log, book: UUID) -> None:
+    granted(world.operator, world.founded.live_book)
+    granted(world.stranger, world.other.live_book)
+    command = {
+        "specversion": "1.0",
+        "id": "register-1",
+        "source": "svc",
+        "type": "daybook.account.register",
+        "data": {"name": "Ada"},
+    }
+    [letter] = kept(ingest, book, rejected(b"not JSON", topic=topics.ACCOUNTS))
+    path = f"/v1/dead-letters/{letter}/replay"
+    for book_id, status in ((world.other.live_book, "open"), (world.founded.live_book, "replayed")):
+        value = json.encode({**command, "book": book_id}).decode()
+        assert ok(world.operator.post(path, {"value": value}))["status"] == status
+    position = world.log.head()
+    event = ok(world.operator.get(f"/v1/events/{position}"))
+    assert (event["type"], event["data"]["name"]) == ("account.registered", "Ada")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ from schemathesis.specs.openapi.checks import (
 
 from api import resources
 from api.edge import OPERATIONS
+from ledger.identifiers import stream_of
+from ledger.store import Log
 from projections.follower import Follower
 from projections.registry import PROJECTIONS
+from tests.integration.feed_letters import keep, rejected
 from tests.integration.http_world import MASTER_KEY, http_world, ok, usage_event
 from tests.postgres import temporary_database
 
@@ -87,9 +91,16 @@ def _begin(world: HttpWorld) -> dict[str, list[str]]:
         "invoice": [subscription["invoice"]],
         "principal": [principal],
         "endpoint": [world.founded.endpoint],
+        "dead_letter": _dead_letters(world),
         "position": [str(position) for position in range(1, used + 1)],
         "run": [str(used)],
     }
+
+
+def _dead_letters(world: HttpWorld) -> list[str]:
+    book = stream_of("book", world.founded.live_book)
+    with closing(Log(world.database.ingest_url, MASTER_KEY)) as log:
+        return keep(log, *[rejected(value, book=book) for value in (b"{}", b"\xff", None)])
 
 
 def _cases() -> Iterator[Any]:

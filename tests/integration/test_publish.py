@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from consumers.publish import EventUnpublishable, LogRestored, Publisher
 from consumers.published import Fenced
 from consumers.published_event import Epoch, Outgoing, PublishedEvent, outgoing
+from consumers.topic_tail import last_values
 from consumers.transactional_writer import TransactionalWriter
 from ledger.errors import NotFound
 from ledger.feed_settings import FeedSettings
@@ -262,6 +263,34 @@ def test_a_log_restored_to_before_its_epoch_was_raised_is_refused(
     publish_from_a_later_life(outbound, 3, 1)
     with pytest.raises(LogRestored, match="daybook epoch raise --to 4"):
         publish_all(database, owner, outbound)
+
+
+def test_a_message_that_is_not_daybooks_is_no_reason_to_refuse(
+    database: Database, writer: Writer, owner: Connection[Any], outbound: tuple[FeedSettings, str]
+) -> None:
+    writer.account()
+    feed, topic = outbound
+    with closing(TransactionalWriter(feed, topic, "a stranger")) as stranger:
+        stranger.take_over()
+        stranger.commit(stranger.begin([Outgoing(1, b"key", b"not JSON")]))
+    with publishing(database, *outbound) as thread:
+        until_published(owner)
+    assert thread.error is None
+
+
+def test_the_end_of_a_topic_is_found_behind_what_was_given_up(outbound: tuple[FeedSettings, str]) -> None:
+    feed, topic = outbound
+    with closing(TransactionalWriter(feed, topic, "writer")) as writer:
+        writer.take_over()
+        writer.commit(writer.begin([Outgoing(1, b"key", b"kept")]))
+    for _ in range(2):
+        with closing(TransactionalWriter(feed, topic, "writer")) as writer:
+            writer.take_over()
+            for future in writer.begin([Outgoing(1, b"key", b"given up")] * 300):
+                future.get(10)
+    with closing(TransactionalWriter(feed, topic, "writer")) as writer:
+        writer.take_over()
+    assert last_values(feed, topic) == [b"kept"]
 
 
 def test_an_epoch_raised_meanwhile_is_that_of_the_next_batch(

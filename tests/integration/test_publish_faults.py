@@ -26,7 +26,6 @@ from ledger.feed_settings import FeedSettings
 from projections.migrate import migrate
 from schemas import topics
 from tests.e2e.running import ROOT, command, environment, until
-from tests.integration.feed_topics import sockets_left_open
 from tests.integration.histories import NOON, Writer
 from tests.integration.outbound_world import (
     assert_in_order,
@@ -35,6 +34,7 @@ from tests.integration.outbound_world import (
     published_through,
     publishing,
     read_all,
+    sockets_left_open,
 )
 from tests.kafka.broker import running_cluster
 from tests.postgres import temporary_database
@@ -193,6 +193,44 @@ def test_publishing_goes_on_after_kafka_was_killed(
     with publishing(database, feed, topics.EVENTS):
         until_all_is_published(owner)
     assert_complete(owner, feed)
+
+
+def test_told_to_stop_while_kafka_is_away_it_ends_all_the_same(
+    database: Database, owner: Connection[Any], cluster: Cluster, feed: FeedSettings, tmp_path: Path
+) -> None:
+    with closing(Writer(database)) as writer:
+        writer.account()
+        process = Process(database, feed, tmp_path / "publish.log")
+        until(lambda: moved_past(owner, 0), WAIT_SECONDS, "it to publish")
+        (broker,) = cluster.brokers
+        broker.kill()
+        try:
+            writer.rename("ada", "Countess")
+            assert process.end() == 0
+        finally:
+            cluster.restart(broker)
+    assert "stopped in the middle of a batch" in process.said()
+    assert "Traceback" not in process.said()
+    with publishing(database, feed, topics.EVENTS):
+        until_all_is_published(owner)
+    assert_complete(owner, feed)
+
+
+def test_a_writer_that_is_closed_while_kafka_is_away_leaves_no_thread_behind(
+    cluster: Cluster, feed: FeedSettings
+) -> None:
+    with sockets_left_open():
+        before = set(threading.enumerate())
+        with closing(TransactionalWriter(feed, topics.EVENTS, "left behind")) as writer:
+            writer.take_over()
+            (broker,) = cluster.brokers
+            broker.kill()
+            try:
+                writer.begin([Outgoing(1, b"key", b"{}")])
+                writer.close()
+            finally:
+                cluster.restart(broker)
+        assert set(threading.enumerate()) - before == set()
 
 
 def test_publishing_goes_on_after_postgresql_was_restarted(kafka: Cluster, data_folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaProducer
 from kafka.errors import UnknownTopicOrPartitionError
+from prometheus_client import CollectorRegistry
 
 from api.consuming import make_consumer
 from api.feed_metrics import FeedMetrics
@@ -21,7 +22,6 @@ from commands.sources import grant_source
 from consumers.topics import admin_client, broker_count, create_topics, planned_topics
 from ledger.feed_settings import FeedSettings
 from ledger.identifiers import public_id
-from prometheus_client import CollectorRegistry
 from schemas import topics
 from tests.acme import MASTER_KEY, Acme, acme_on, an_account, opened_log
 
@@ -94,7 +94,8 @@ class FeedWorld:
         """Produce messages and wait until the broker has them."""
         for event in events:
             value = event if isinstance(event, bytes | None) else json.dumps(event).encode()
-            key = event["subject"].encode() if isinstance(event, dict) and "subject" in event else None
+            subject = event.get("subject") if isinstance(event, dict) else None
+            key = b"nobody" if subject is None else str(subject).encode()
             self.producer.send(topic, key=key, value=value, **named)
         self.producer.flush(timeout=60)
 

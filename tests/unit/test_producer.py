@@ -6,24 +6,26 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from kafka.errors import KafkaTimeoutError
+from kafka.partitioner import DefaultPartitioner
 
 from ledger.errors import Invalid
 from ledger.identifiers import public_id
 from schemas.producer import Counts, Dropped, UsageProducer
 from schemas.producer_client import client_options, connect
 from schemas.producer_message import EventIds, Letterhead, key_of
-from schemas.usage_wire import UsageFact, read_event
+from schemas.usage_wire import Malformed, WellFormed, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +41,7 @@ AT_ONCE_SECONDS = 0.5
 
 @contextmanager
 def usage_producer(**options: Any) -> Iterator[UsageProducer]:
-    producer = UsageProducer(
-        NOWHERE, **{"source": "gateway", "book": BOOK, "clock": lambda: NOON, **options}
-    )
+    producer = UsageProducer(NOWHERE, **{"source": "gateway", "book": BOOK, "clock": lambda: NOON, **options})
     try:
         yield producer
     finally:
@@ -55,10 +55,13 @@ def seconds_of(begin: float) -> float:
 def test_it_imports_nothing_that_a_publishing_service_does_not_need() -> None:
     script = "import schemas.producer, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True
+    )
     found = set(done.stdout.split()) - sys.stdlib_module_names
-    # `_distutils_hack` is put into every interpreter by setuptools where it is installed.
-    assert found <= {"kafka", "msgspec", "ledger", "schemas", "crc32c", "typing_extensions", "_distutils_hack"}
+    needed = {"kafka", "msgspec", "ledger", "schemas"}
+    # The last ones come with Python's own start, or with the checksum that the library takes if it is there.
+    assert needed <= found <= needed | {"crc32c", "typing_extensions", "__main__", "_distutils_hack"}
 
 
 def test_making_one_neither_waits_nor_fails_while_kafka_is_away() -> None:
@@ -100,7 +103,7 @@ def test_a_full_buffer_holds_a_caller_up_once_and_no_longer_than_it_may() -> Non
 
 
 def test_a_buffer_is_full_by_bytes_too() -> None:
-    page = {f"p{number}": "x" * 512 for number in range(50)}
+    page: dict[str, Any] = {f"p{number}": "x" * 512 for number in range(50)}
     with usage_producer(max_pending_bytes=2**20, max_block_seconds=0) as producer:
         kept = [producer.record(ACCOUNT, "api_calls", 1, **page) for _ in range(60)]
         counts = producer.counts()
@@ -159,11 +162,11 @@ def test_a_forked_child_begins_with_nothing_and_other_ids() -> None:
 
 def test_a_kafka_that_stays_away_leaves_nothing_open() -> None:
     options = client_options(NOWHERE, 0.1, {})
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with pytest.raises(KafkaTimeoutError):
+        with pytest.raises(ConnectionRefusedError):
             connect(options)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,8 @@ def test_kafkas_own_options_may_be_chosen() -> None:
         pass
 
 
-_texts = st.text(max_size=520) | st.text(alphabet=" \t\n\0\x1fäa\ud800", max_size=4)
+_odd = st.lists(st.sampled_from([" ", "\t", "\0", "\x1f", "ä", "a", "\ud800"]), max_size=4).map("".join)
+_texts = st.text(max_size=520) | _odd
 _values = (
     _texts
     | st.none()
@@ -265,21 +269,48 @@ def test_what_it_writes_is_read_by_the_consumer_as_it_was_meant(
         value = Letterhead("gateway", BOOK).cloud_event(event_id, ACCOUNT, meter, quantity, at, properties)
     except Invalid:
         return
-    expected = UsageFact(event_id, "gateway", meter, ACCOUNT, Decimal(quantity), at, properties, BOOK)
-    assert read_event(value) == expected
+    assert read_event(value) == WellFormed(
+        event_id=event_id,
+        source="gateway",
+        meter=meter,
+        account=ACCOUNT,
+        quantity=Decimal(quantity),
+        occurred_at=at,
+        properties=properties,
+        book=BOOK,
+    )
 
 
-@given(value=_values, name=st.text(max_size=66))
-def test_what_it_refuses_the_consumer_would_refuse(value: Any, name: str) -> None:
-    ...
+@given(name=st.text(max_size=66) | _odd, value=_values)
+def test_what_it_refuses_the_consumer_would_refuse(name: str, value: Any) -> None:
+    assume(name != "quantity")
+    try:
+        Letterhead("gateway", BOOK).cloud_event("1", ACCOUNT, "api_calls", 1, NOON, {name: value})
+    except Invalid:
+        # What cannot be written at all needs no refusal by the consumer.
+        with suppress(UnicodeEncodeError, OverflowError):
+            assert isinstance(read_event(_as_json({"quantity": 1, name: value})), Malformed)
 
 
-def test_an_account_keeps_the_partition_that_other_clients_of_kafka_would_choose() -> None:
-    key, place = key_of(ACCOUNT)
-    assert key == ACCOUNT.encode()
-    # Of Kafka's own Java client: Utils.toPositive(Utils.murmur2(key)) for this text.
-    assert key_of("acc_01h455vb4pex5vsknk084sn02q")[1] == 0
-    assert 0 <= place < 2**31
+def _as_json(data: dict[str, Any]) -> bytes:
+    event = {"specversion": "1.0", "id": "1", "source": "gateway", "type": "api_calls", "subject": ACCOUNT}
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    return encoder.encode(event | {"time": NOON, "book": BOOK, "data": data})
+
+
+@given(number=st.integers(0, 2**128 - 1), partitions=st.integers(1, 64))
+def test_an_account_has_the_partition_that_any_client_of_kafka_would_choose(
+    number: int, partitions: int
+) -> None:
+    numbers = set(range(partitions))
+    cluster = SimpleNamespace(
+        topics=lambda: {"usage"},
+        partitions_for_topic=lambda _: numbers,
+        available_partitions_for_topic=lambda _: numbers,
+    )
+    key, place = key_of(public_id("acc", UUID(int=number)))
+    chosen = DefaultPartitioner().partition("usage", None, key, None, b"", cluster)
+    assert sorted(numbers)[place % partitions] == chosen
 
 
 def test_ids_are_made_in_blocks_without_a_seam() -> None:
