@@ -19,8 +19,12 @@ from schemas import topics as names
     help="A topic to read; may be given again. All of them by default.",
 )
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on this port.")
+@click.option(
+    "--instance",
+    help="A name that is this consumer's alone: started again under it, it gets its partitions back at once.",
+)
 @click.option("--resume", is_flag=True, help="Go on although too many messages were bad the last time.")
-def consume(topics: tuple[str, ...], metrics_port: int | None, *, resume: bool) -> None:
+def consume(topics: tuple[str, ...], metrics_port: int | None, instance: str | None, *, resume: bool) -> None:
     """Read Kafka's topics into the log, each message exactly once, until SIGTERM or Ctrl-C."""
     settings = settings_from_environment()
     required(settings.feed.bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
@@ -31,5 +35,7 @@ def consume(topics: tuple[str, ...], metrics_port: int | None, *, resume: bool) 
     from api.logs import log_to_standard_error
 
     log_to_standard_error()
-    if not consume_until_stopped(settings, topics or names.INBOUND, metrics_port=metrics_port, resume=resume):
+    if not consume_until_stopped(
+        settings, topics or names.INBOUND, metrics_port=metrics_port, instance=instance, resume=resume
+    ):
         sys.exit(1)

@@ -38,7 +38,12 @@ logger = logging.getLogger("daybook.consume")
 
 
 def consume_until_stopped(
-    settings: Settings, topics: Sequence[str], *, metrics_port: int | None, resume: bool
+    settings: Settings,
+    topics: Sequence[str],
+    *,
+    metrics_port: int | None,
+    instance: str | None,
+    resume: bool,
 ) -> bool:
     """Consume until told to stop; true when that is how it ended, false when it failed."""
     assert settings.ingest_url is not None, "the caller has looked"
@@ -52,7 +57,7 @@ def consume_until_stopped(
             if resume:
                 go_on(connection)
             refuse_while_stopped(connection)
-        consumer = make_consumer(settings, topics, ingest_log, app_log, FeedMetrics(registry))
+        consumer = make_consumer(settings, topics, ingest_log, app_log, FeedMetrics(registry), instance)
         if metrics_port is not None:
             start_http_server(metrics_port, registry=registry)
         loops = {"consumer": consumer.run, "relay": _relay_loop(settings, ingest_log)}
@@ -60,7 +65,12 @@ def consume_until_stopped(
 
 
 def make_consumer(
-    settings: Settings, topics: Sequence[str], ingest_log: Log, app_log: Log, metrics: FeedMetrics
+    settings: Settings,
+    topics: Sequence[str],
+    ingest_log: Log,
+    app_log: Log,
+    metrics: FeedMetrics,
+    instance: str | None = None,
 ) -> Consumer:
     """Make the consumer of this process."""
     usage, messages = make_intakes(settings, ingest_log, app_log, _now)
@@ -74,6 +84,7 @@ def make_consumer(
         owner=owner,
         read=topics,
         report=metrics,
+        instance=instance,
     )
 
 

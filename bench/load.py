@@ -1,23 +1,31 @@
-"""The load generator: `python -m bench.load PORT CONNECTIONS SECONDS PATH [KEY]`, a process of its own.
+"""The load generator, a process: `python -m bench.load PORT CONNECTIONS SECONDS PATH [KEY [ACCOUNTS]]`.
 
-Requests are sent as bytes made beforehand over connections that stay open, each with one request in flight;
-answers are read just far enough to know where they end. So it takes little from the server it shares the
-machine with: it says itself how much, in `cpu_seconds`.
+Requests are sent as bytes over connections that stay open, each with one request in flight; answers are read
+just far enough to know where they end. So it takes little from the server it shares the machine with: it says
+itself how much, in `cpu_seconds`. With accounts (separated by commas) it posts a usage event a request, each
+of another id; without, it asks for one path over and over.
 """
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import UTC, datetime
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 _WARM_UP_SECONDS: Final = 1.0
 _LENGTH: Final = b"\r\ncontent-length: "
+_DONE: Final = (b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -49,15 +57,15 @@ class _Line:
 class _Run:
     """Latencies in seconds of the answers that came after the warm-up."""
 
-    request: bytes
+    requests: Iterator[bytes]
     counts_from: float
     latencies: list[float] = field(default_factory=list)
 
     def send(self, line: _Line) -> None:
-        """Send the request; it is small enough for the socket to take at once."""
+        """Send the next request; it is small enough for the socket to take at once."""
         line.received = b""
         line.sent_at = time.perf_counter()
-        line.socket.sendall(self.request)
+        line.socket.sendall(next(self.requests))
 
     def receive(self, line: _Line) -> None:
         """Take what has come, and send the next request once the answer is whole."""
@@ -66,7 +74,7 @@ class _Run:
         line.received += piece
         if not _is_whole(line.received):
             return
-        assert line.received.startswith(b"HTTP/1.1 200 "), line.received[:200]
+        assert line.received.startswith(_DONE), line.received[:200]
         if line.sent_at >= self.counts_from:
             self.latencies.append(time.perf_counter() - line.sent_at)
         self.send(line)
@@ -81,10 +89,10 @@ def _is_whole(received: bytes) -> bool:
     return len(body) >= int(rest.partition(b"\r\n")[0])
 
 
-def measure(port: int, connections: int, seconds: float, path: str, key: str | None = None) -> Measured:
-    """Ask for one path over and over, and measure after a second of warm-up."""
+def measure(port: int, connections: int, seconds: float, requests: Iterator[bytes]) -> Measured:
+    """Send one request after another over each connection, and measure after a second of warm-up."""
     began = time.perf_counter()
-    run = _Run(_request(port, path, key), began + _WARM_UP_SECONDS)
+    run = _Run(requests, began + _WARM_UP_SECONDS)
     until = run.counts_from + seconds
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
@@ -100,9 +108,25 @@ def measure(port: int, connections: int, seconds: float, path: str, key: str | N
     return _summary(run.latencies, seconds)
 
 
-def _request(port: int, path: str, key: str | None) -> bytes:
+def asking(port: int, path: str, key: str | None) -> Iterator[bytes]:
+    """Ask for one path over and over."""
     authorization = "" if key is None else f"Authorization: Bearer {key}\r\n"
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{authorization}\r\n".encode()
+    return repeat(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{authorization}\r\n".encode())
+
+
+def posting(port: int, path: str, key: str, accounts: Sequence[str]) -> Iterator[bytes]:
+    """Post one usage event after another, each of another id, for one account after another."""
+    source, now = f"bench/{os.urandom(4).hex()}", datetime.now(UTC).isoformat()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/cloudevents+json\r\n"
+    )
+    for number in count():
+        body = (
+            f'{{"specversion":"1.0","id":"evt-{number:012}","source":"{source}","type":"api_calls",'
+            f'"subject":"{accounts[number % len(accounts)]}","time":"{now}","data":{{"quantity":"1"}}}}'
+        )
+        yield f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 def _summary(latencies: list[float], seconds: float) -> Measured:
@@ -116,8 +140,13 @@ def _summary(latencies: list[float], seconds: float) -> Measured:
 
 def main() -> None:
     """Measure what the command line says, and print it as JSON."""
-    port, connections, seconds, path, *key = sys.argv[1:]
-    measured = measure(int(port), int(connections), float(seconds), path, *key)
+    port, connections, seconds, path, *more = sys.argv[1:]
+    key, accounts = (*more, None, None)[:2]
+    if key is not None and accounts is not None:
+        requests = posting(int(port), path, key, accounts.split(","))
+    else:
+        requests = asking(int(port), path, key)
+    measured = measure(int(port), int(connections), float(seconds), requests)
     sys.stdout.buffer.write(msgspec.json.encode(measured))
 
 

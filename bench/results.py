@@ -62,6 +62,10 @@ FIGURES: Final[dict[str, Wanted | None]] = {
     "get_timeline_p95": _WITHIN_LIMIT,
     "kafka_to_log": Wanted("ratio", "at least", 0.3),
     "kafka_to_log_memory": _WITHIN_LIMIT,
+    "usage_producer": Wanted("value", "at least", 40_000),
+    "usage_producer_processor": None,
+    "http_usage_through_kafka": None,
+    "http_usage_through_kafka_p95": None,
     "dev_ready": _WITHIN_LIMIT,
     "import_ledger": _WITHIN_LIMIT,
 }

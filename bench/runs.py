@@ -22,6 +22,8 @@ BENCHMARKS: Final = {
     "get_balance": "bench.serve",
     "get_timeline": "bench.serve",
     "kafka_to_log": "bench.feed",
+    "usage_producer": "bench.producer",
+    "http_usage_through_kafka": "bench.http_feed",
     "dev_ready": "bench.start",
     "import_ledger": "bench.start",
 }

@@ -84,8 +84,10 @@ class Consumer:
         owner: str,
         read: Iterable[str] = topics.INBOUND,
         report: Report | None = None,
+        instance: str | None = None,
     ) -> None:
         """Take the log as the ingest role sees it; nothing is joined yet."""
+        self._instance = instance
         self._log = log
         self._usage = usage
         self._messages = messages
@@ -123,7 +125,9 @@ class Consumer:
         """Join the group, trying until Kafka is there."""
         while not stop.is_set():
             try:
-                return KafkaSource(self._settings.feed, self._topics, self._owner, self._worker.drain)
+                return KafkaSource(
+                    self._settings.feed, self._topics, self._owner, self._worker.drain, self._instance
+                )
             except KafkaError as error:
                 self._say_outage(error)
                 stop.wait(self._next_delay())

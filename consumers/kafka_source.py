@@ -61,15 +61,24 @@ class KafkaSource:
     """Reads topics as a member of a group; which offsets are next is PostgreSQL's to say, never Kafka's."""
 
     def __init__(
-        self, feed: FeedSettings, topics: Iterable[str], owner: str, on_revoked: Callable[[], None]
+        self,
+        feed: FeedSettings,
+        topics: Iterable[str],
+        owner: str,
+        on_revoked: Callable[[], None],
+        instance: str | None = None,
     ) -> None:
-        """Join the group; `on_revoked` is called before partitions go to another member."""
+        """Join the group; `on_revoked` is called before partitions go to another member.
+
+        An instance that joins again under its name gets its partitions back at once.
+        """
         self._owner = owner
         self._topics = list(topics)
         self._consumer = KafkaConsumer(
             **client_options(feed),
             client_id=owner,
             group_id=feed.group,
+            group_instance_id=instance,
             enable_auto_commit=False,
             # No reset at all: an offset that is not there raises, and is never passed over.
             auto_offset_reset="none",

@@ -90,14 +90,14 @@ class Buffer:
         self._stuck = not has_room
         return has_room and not self._closed
 
-    def wait_for_messages(self, seconds: float | None) -> None:
-        """Sleep until a message waits, `wake` was called, or so many seconds have passed."""
+    def wait_for_messages(self) -> None:
+        """Sleep until a message waits or `wake` was called."""
         with self._lock:
             if self._waiting or self._awake:
                 return
             self._asleep = True
             try:
-                self._arrived.wait(seconds)
+                self._arrived.wait()
             finally:
                 self._asleep = False
 

@@ -23,8 +23,8 @@ _log: Final = logging.getLogger(__name__)
 # What the library holds at once: enough for full batches on every partition, little to send twice.
 _WIDEST: Final = 20_000
 _MOST_AT_ONCE: Final = 1_000
-# How often the library is asked what has arrived.
-_TURN_SECONDS: Final = 0.005
+# How often the library is given what waits and asked what has arrived, unless there is plenty to give.
+_TURN_SECONDS: Final = 0.01
 # The library itself gives up on a message after its timeout; after this many of them it is given up on.
 _PATIENCE: Final = 1.5
 _FIRST_PAUSE_SECONDS: Final = 0.05
@@ -83,12 +83,13 @@ class Delivery:
         most = min(_MOST_AT_ONCE, self._width - len(self._flights))
         taken = self._send(most) if most and self._buffer.has_waiting else 0
         self._see_what_arrived()
-        if taken:
+        if taken == _MOST_AT_ONCE:
             return
-        if len(self._flights) == self._width:
+        if taken or self._flights:
+            # Not until the next message arrives: a turn for each would cost more than the messages.
             self._stop.wait(_TURN_SECONDS)
         else:
-            self._buffer.wait_for_messages(_TURN_SECONDS if self._flights else None)
+            self._buffer.wait_for_messages()
 
     def _send(self, most: int) -> int:
         """Hand messages to the library, each to the partition that its account's key belongs to."""

@@ -10,11 +10,13 @@ from base64 import b64encode
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
+import psycopg
 from kafka import KafkaProducer
 from kafka.errors import UnknownTopicOrPartitionError
 from prometheus_client import CollectorRegistry
+from psycopg.rows import dict_row
 
 from api.consuming import make_consumer
 from api.feed_metrics import FeedMetrics
@@ -27,7 +29,6 @@ from tests.acme import MASTER_KEY, Acme, acme_on, an_account, opened_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from decimal import Decimal
 
     from ledger.settings import Settings
     from ledger.store import Log
@@ -112,31 +113,30 @@ class FeedWorld:
             running.thread.join(30)
             assert not running.thread.is_alive(), "the consumer does not stop"
 
-    def stored(self) -> dict[str, Decimal]:
+    def stored(self) -> dict[str, str]:
         """Give the quantity of every usage event in the log, by its id."""
-        with self.ingest_log.connection() as connection:
-            rows = connection.execute(
-                "SELECT convert_from(state, 'UTF8')::json->'data' AS data FROM log.events"
-                " WHERE topic = 'usage.recorded'"
-            ).fetchall()
+        rows = self._rows(
+            "SELECT convert_from(state, 'UTF8')::json->'data' AS data FROM log.events"
+            " WHERE topic = 'usage.recorded'"
+        )
         found = {row["data"]["event_id"]: row["data"]["quantity"] for row in rows}
         assert len(found) == len(rows), "an event is stored twice"
         return found
 
     def letters(self, *statuses: str) -> list[dict[str, Any]]:
         """Give the dead letters of these statuses, the oldest first; of any, if none is named."""
-        with self.ingest_log.connection() as connection:
-            rows = connection.execute("SELECT * FROM daybook.dead_letters ORDER BY number").fetchall()
+        rows = self._rows("SELECT * FROM daybook.dead_letters ORDER BY number")
         return [row for row in rows if not statuses or row["status"] in statuses]
 
     def read_through(self) -> int:
         """Count the offsets that were claimed."""
-        with self.ingest_log.connection() as connection:
-            row = connection.execute(
-                "SELECT coalesce(sum(next_offset), 0)::bigint AS n FROM daybook.feed_offsets"
-            ).fetchone()
-        assert row is not None
+        (row,) = self._rows("SELECT coalesce(sum(next_offset), 0)::bigint AS n FROM daybook.feed_offsets")
         return int(row["n"])
+
+    def _rows(self, query: LiteralString) -> list[dict[str, Any]]:
+        # Not from a pool: the server may have been killed since.
+        with psycopg.connect(self.database.ingest_url, row_factory=dict_row) as connection:
+            return connection.execute(query).fetchall()
 
 
 class InProcess:

@@ -102,16 +102,16 @@ def test_once_finished_nothing_is_counted_twice() -> None:
 def test_the_sender_sleeps_until_something_waits() -> None:
     buffer = filled(0)
     threading.Timer(0.05, lambda: buffer.put(message(0), 0)).start()
-    buffer.wait_for_messages(None)
+    buffer.wait_for_messages()
     assert buffer.has_waiting
-    buffer.wait_for_messages(None)
+    buffer.wait_for_messages()
 
 
 def test_the_sender_can_be_woken_for_good() -> None:
     buffer = filled(0)
     threading.Timer(0.05, buffer.wake).start()
-    buffer.wait_for_messages(None)
-    buffer.wait_for_messages(None)
+    buffer.wait_for_messages()
+    buffer.wait_for_messages()
 
 
 def test_a_handler_that_records_while_its_thread_is_inside_does_not_hang() -> None:
