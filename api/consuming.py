@@ -49,6 +49,8 @@ def consume_until_stopped(
     assert settings.ingest_url is not None, "the caller has looked"
     assert settings.app_url is not None, "the caller has looked"
     registry = CollectorRegistry()
+    import sys
+    sys.setswitchinterval(float(os.environ.get("SWITCH","0.005")))
     with (
         closing(Log(settings.ingest_url, settings.master_key)) as ingest_log,
         closing(Log(settings.app_url, settings.master_key)) as app_log,

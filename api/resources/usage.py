@@ -11,8 +11,8 @@ from flask import request
 from api.edge import Call, answer, operation
 from api.idempotency import StoredAnswer
 from commands.usage import UsageFact, judge_standing, record_usage
-from consumers.message import MAX_VALUE_BYTES
 from consumers.outgoing import Outgoing
+from consumers.usage_batch import MAX_USAGE_BYTES
 from ledger.errors import UnsupportedContent
 from ledger.identifiers import public_id
 from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key
@@ -100,10 +100,10 @@ def _judge(call: Call, events: Sequence[bytes | msgspec.Raw]) -> _Judged:
 
 
 def _size(call: Call, raw: bytes | msgspec.Raw) -> Errors:
-    """Judge an event's size, which is limited only where each event becomes a message."""
-    if call.edge.feed is None or len(memoryview(raw)) <= MAX_VALUE_BYTES:
+    """Judge an event's size, which is limited only where each event becomes a message of its own."""
+    if call.edge.feed is None or len(memoryview(raw)) <= MAX_USAGE_BYTES:
         return {}
-    return {"event": [f"must have at most {MAX_VALUE_BYTES} bytes"]}
+    return {"event": [f"must have at most {MAX_USAGE_BYTES} bytes"]}
 
 
 def _admission(call: Call, event: WellFormed) -> Errors:

@@ -204,11 +204,12 @@ def test_a_broker_killed_under_requests_loses_nothing_that_was_acknowledged(
     assert acknowledged, "some got through"
     assert acknowledged <= set(ids)
     assert len(ids) == len(set(ids)), "no event was sent twice by itself"
-    # Of what was refused the broker may have taken some, but none after the caller was told.
+    # Of what was refused the broker may have taken what had left by then (and a second for a cold broker to
+    # do it in), but nothing that left later.
     late = [
         (event_id, record.timestamp / 1000 - told[event_id])
         for event_id, record in zip(ids, records, strict=True)
-        if event_id in told and record.timestamp / 1000 > told[event_id] + 0.1
+        if event_id in told and record.timestamp / 1000 > told[event_id] + 1
     ]
     assert late == []
 

@@ -13,6 +13,7 @@ import pytest
 from consumers.feed_producer import FeedProducer
 from consumers.message import MAX_VALUE_BYTES
 from consumers.outgoing import Outgoing
+from consumers.usage_batch import MAX_USAGE_BYTES
 from ledger.errors import TooLarge, Unavailable
 from ledger.identifiers import stream_of
 from ledger.stamps import HEADER, read_stamp, stamp_key
@@ -161,7 +162,7 @@ def test_what_may_not_be_recorded_is_said_at_once_and_not_handed_on(
         usage_event(closed, "before"),
         usage_event(account, "early", time="2970-01-01T00:00:00Z"),
         usage_event(account, "other book", book=world.founded.test_book),
-        usage_event(account, "large", traceparent="x" * MAX_VALUE_BYTES),
+        usage_event(account, "large", traceparent="x" * MAX_USAGE_BYTES),
         "no event",
     ]
     body = taken(world.operator.post("/v1/usage", {"events": events}), accepted=2)

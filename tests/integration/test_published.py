@@ -44,7 +44,7 @@ def test_a_publisher_whose_place_was_taken_can_neither_read_nor_move_it(
 
 
 @pytest.mark.parametrize("changes", [{"position": 6}, {"row_epoch": 2}])
-def test_it_is_moved_only_from_where_it_stands(published: Published, changes: dict[str, int]) -> None:
+def test_it_is_moved_only_from_where_it_stands(published: Published, changes: dict[str, Any]) -> None:
     standing = published.move(published.standing(), 7)
     with pytest.raises(Fenced):
         published.move(replace(standing, **changes), 9)
