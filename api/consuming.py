@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
 import socket
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -19,6 +21,7 @@ from api.replaying import make_intakes
 from consumers.bad_share import go_on, refuse_while_stopped
 from consumers.consume import Consumer
 from consumers.dead_letter_relay import relay, relay_producer
+from consumers.kafka_source import Member
 from ledger.store import Log
 from projections.applier import UNREACHABLE, describe
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 _RELAY_SECONDS: Final = 1.0
+_SWITCH_SECONDS: Final = 0.0001
+_COLLECT_AFTER_OBJECTS: Final = 50_000
 # Longer than a batch takes, and than leaving the group does.
 _STOP_SECONDS: Final = 20.0
 
@@ -49,8 +54,7 @@ def consume_until_stopped(
     assert settings.ingest_url is not None, "the caller has looked"
     assert settings.app_url is not None, "the caller has looked"
     registry = CollectorRegistry()
-    import sys
-    sys.setswitchinterval(float(os.environ.get("SWITCH","0.005")))
+    _tune()
     with (
         closing(Log(settings.ingest_url, settings.master_key)) as ingest_log,
         closing(Log(settings.app_url, settings.master_key)) as app_log,
@@ -64,6 +68,18 @@ def consume_until_stopped(
             start_http_server(metrics_port, registry=registry)
         loops = {"consumer": consumer.run, "relay": _relay_loop(settings, ingest_log)}
         return run_until_stopped(logger, loops, _STOP_SECONDS)
+
+
+def _tune() -> None:
+    """Set the interpreter up for one thread that computes and two that mostly wait.
+
+    A thread that has waited asks for the interpreter and gets it only after the switch interval: with the
+    usual five milliseconds, every answer of the database would wait that long for the thread that reads ahead.
+    And what a batch is made of is let go of as a whole: looking for cycles in it again and again finds none.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
 
 
 def make_consumer(
@@ -83,10 +99,8 @@ def make_consumer(
         messages=messages,
         settings=settings,
         clock=_now,
-        owner=owner,
-        read=topics,
+        member=Member(owner, topics, instance),
         report=metrics,
-        instance=instance,
     )
 
 

@@ -27,7 +27,7 @@ from schemas import topics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from consumers.kafka_source import Slice
+    from consumers.kafka_source import Member, Slice
     from consumers.message import Message
     from consumers.message_intake import MessageIntake
     from consumers.usage_batch import Record, UsageBatch
@@ -81,19 +81,15 @@ class Consumer:
         messages: MessageIntake,
         settings: Settings,
         clock: Callable[[], Any],
-        owner: str,
-        read: Iterable[str] = topics.INBOUND,
+        member: Member,
         report: Report | None = None,
-        instance: str | None = None,
     ) -> None:
         """Take the log as the ingest role sees it; nothing is joined yet."""
-        self._instance = instance
         self._log = log
         self._usage = usage
         self._messages = messages
         self._settings = settings
-        self._owner = owner
-        self._topics = tuple(read)
+        self._member = member
         self._report = report or Report()
         self._worker = _Worker(usage, messages, BadShare(settings.feed.max_bad_share), self._report)
         self._clock = clock
@@ -125,9 +121,7 @@ class Consumer:
         """Join the group, trying until Kafka is there."""
         while not stop.is_set():
             try:
-                return KafkaSource(
-                    self._settings.feed, self._topics, self._owner, self._worker.drain, self._instance
-                )
+                return KafkaSource(self._settings.feed, self._member, self._worker.drain)
             except KafkaError as error:
                 self._say_outage(error)
                 stop.wait(self._next_delay())

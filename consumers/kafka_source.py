@@ -57,28 +57,29 @@ class Slice:
             start = claim.end
 
 
+@dataclass(frozen=True)
+class Member:
+    """A member of the group: which process it is, what it reads, and its name if it has one of its own.
+
+    One that joins again under its name gets its partitions back at once.
+    """
+
+    owner: str
+    topics: Sequence[str]
+    instance: str | None = None
+
+
 class KafkaSource:
     """Reads topics as a member of a group; which offsets are next is PostgreSQL's to say, never Kafka's."""
 
-    def __init__(
-        self,
-        feed: FeedSettings,
-        topics: Iterable[str],
-        owner: str,
-        on_revoked: Callable[[], None],
-        instance: str | None = None,
-    ) -> None:
-        """Join the group; `on_revoked` is called before partitions go to another member.
-
-        An instance that joins again under its name gets its partitions back at once.
-        """
-        self._owner = owner
-        self._topics = list(topics)
+    def __init__(self, feed: FeedSettings, member: Member, on_revoked: Callable[[], None]) -> None:
+        """Join the group; `on_revoked` is called before partitions go to another member."""
+        self._owner = member.owner
         self._consumer = KafkaConsumer(
             **client_options(feed),
-            client_id=owner,
+            client_id=member.owner,
             group_id=feed.group,
-            group_instance_id=instance,
+            group_instance_id=member.instance,
             enable_auto_commit=False,
             # No reset at all: an offset that is not there raises, and is never passed over.
             auto_offset_reset="none",
@@ -92,7 +93,7 @@ class KafkaSource:
         self._lock = threading.Lock()
         self._new: set[TopicPartition] = set()
         self._held: dict[TopicPartition, Held] = {}
-        self._consumer.subscribe(self._topics, listener=_Listener(self, on_revoked))
+        self._consumer.subscribe(list(member.topics), listener=_Listener(self, on_revoked))
 
     # -- partitions -----------------------------------------------------------------------------------
 

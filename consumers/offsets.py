@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from ledger.bulk import one
 from ledger.errors import DaybookError
@@ -28,8 +29,14 @@ _LOOK: Final = "SELECT next_offset, owner_epoch FROM daybook.feed_offsets WHERE 
 # Compare and set: a claim must begin exactly where the last one ended. "Less than" would let a batch that was
 # polled ahead of a rollback skip the batch before it.
 _CLAIM: Final = (
-    "UPDATE daybook.feed_offsets SET next_offset = %s, claimed_at = now()"
-    " WHERE feed = %s AND partition = %s AND next_offset = %s AND owner_epoch = %s"
+    "WITH held AS (SELECT kept.feed, kept.partition, claim.ends FROM daybook.feed_offsets AS kept"
+    " JOIN unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
+    " AS claim (feed, partition, starts, ends, epoch) ON kept.feed = claim.feed"
+    " AND kept.partition = claim.partition"
+    " WHERE kept.next_offset = claim.starts AND kept.owner_epoch = claim.epoch"
+    " ORDER BY kept.feed, kept.partition FOR UPDATE OF kept)"
+    " UPDATE daybook.feed_offsets AS kept SET next_offset = held.ends, claimed_at = now()"
+    " FROM held WHERE kept.feed = held.feed AND kept.partition = held.partition"
 )
 
 
@@ -48,7 +55,7 @@ class Held(msgspec.Struct, frozen=True):
     next_offset: int
 
 
-class Claim(msgspec.Struct, frozen=True, order=True):
+class Claim(msgspec.Struct, frozen=True):
     """A stretch of a partition, [start, end), that one transaction stands for."""
 
     feed: str
@@ -68,7 +75,7 @@ def look_again(connection: Connection[DictRow], held: Held) -> Held:
     """Find out where a partition stands after a transaction whose outcome is not known."""
     row = connection.execute(_LOOK, (held.feed, held.partition)).fetchone()
     if row is None or row["owner_epoch"] != held.epoch:
-        raise _fenced(held.feed, held.partition)
+        raise Fenced(f"another consumer has taken over partition {held.partition} of {held.feed}")
     return Held(held.feed, held.partition, held.epoch, row["next_offset"])
 
 
@@ -81,15 +88,12 @@ class Claims:
 
     def before(self, cursor: Cursor[DictRow]) -> None:
         """Claim every stretch, or refuse because another consumer owns one of the partitions."""
-        for claim in sorted(self.claims):
-            cursor.execute(_CLAIM, (claim.end, claim.feed, claim.partition, claim.start, claim.epoch))
-            if cursor.rowcount != 1:
-                raise _fenced(claim.feed, claim.partition)
+        columns = zip(*(astuple(claim) for claim in self.claims), strict=True)
+        cursor.execute(_CLAIM, [list(column) for column in columns])
+        if cursor.rowcount != len(self.claims):
+            places = sorted((claim.feed, claim.partition) for claim in self.claims)
+            raise Fenced(f"another consumer has taken over one of {places}")
 
     def after(self, cursor: Cursor[DictRow], positions: Sequence[int]) -> None:  # noqa: ARG002 - Extra's shape
         """Note that the claims commit with what was appended."""
         self.done = True
-
-
-def _fenced(feed: str, partition: int) -> Fenced:
-    return Fenced(f"another consumer has taken over partition {partition} of {feed}")

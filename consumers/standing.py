@@ -73,13 +73,17 @@ class Accounts:
     def look_again(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
         """Refuse when one of the accounts was closed since they were looked up; see what else changed.
 
-        Under the log's lock: every position that was given out is committed or gone.
+        Under the log's lock, so that nothing can come between this and the append.
         """
         closed = self._see_changes(cursor)
-        self._seen = last_position(cursor)
         if not closed.isdisjoint(accounts):
             message = "an account was closed while the batch was judged"
             raise StandingMoved(message)
+
+    def appended(self, position: int | None) -> None:
+        """Note a position that was given to us under the lock: all that came before it was seen."""
+        if position is not None:
+            self._seen = max(self._seen or 0, position)
 
     def _learn(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
         streams = {stream_of("acc", account): account for account in accounts}

@@ -210,6 +210,8 @@ def append_batch(
         batch.rows if len(good) == len(batch.rows) else [batch.rows[index] for index in good],
         look_again,
     )
+    if outcome.accepted:
+        accounts.appended(outcome.position)
     bad += [
         Bad(
             batch.records[index],

@@ -6,7 +6,7 @@ It runs on a cursor that the store lends it, inside the store's transaction.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,7 @@ from ledger.events.usage import UsageRecorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from psycopg import Cursor
+    from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
 
     from ledger.usage_row import UsageRow
@@ -50,14 +50,19 @@ _USAGE_TABLE: Final = (
     " (number int, originator_id uuid, state bytea, book uuid) ON COMMIT DELETE ROWS"
 )
 _COPY: Final = "COPY usage_batch (number, originator_id, state, book) FROM STDIN (FORMAT BINARY)"
-# What was not inserted comes back: far fewer rows than what was, and found in memory, without the index.
-_INSERT: Final = (
-    "WITH new AS (INSERT INTO log.events (originator_id, originator_version, topic, state, book)"
-    " SELECT originator_id, 1, 'usage.recorded', state, book FROM usage_batch ORDER BY number"
-    " ON CONFLICT DO NOTHING RETURNING originator_id)"
-    " SELECT originator_id FROM usage_batch EXCEPT ALL SELECT originator_id FROM new"
+# One row with the last position given out and the notification sent, then what was not inserted: far fewer
+# rows than what was, and found in memory, without the index.
+_INSERT: Final = """
+WITH new AS (
+    INSERT INTO log.events (originator_id, originator_version, topic, state, book)
+    SELECT originator_id, 1, 'usage.recorded', state, book FROM usage_batch ORDER BY number
+    ON CONFLICT DO NOTHING RETURNING originator_id, notification_id
+), losers AS (
+    SELECT originator_id AS loser FROM usage_batch EXCEPT ALL SELECT originator_id FROM new
 )
-# Read under the lock: every position above it will be this batch's own.
+SELECT max(notification_id) AS position, pg_notify('events', '') AS told, NULL::uuid AS loser FROM new
+UNION ALL SELECT NULL, NULL, loser FROM losers
+"""
 _LAST_POSITION: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS position FROM log.position"
 _KNOWN: Final = (
     "SELECT originator_id, notification_id, state FROM log.events"
@@ -67,13 +72,18 @@ _POSITIONS: Final = (
     "SELECT originator_id, notification_id FROM log.events"
     " WHERE originator_id = ANY(%s) AND originator_version = 1"
 )
-_LAST_GIVEN: Final = "SELECT currval('log.position') AS position"
-_LAST_STORED: Final = "SELECT max(notification_id) AS position FROM log.events WHERE notification_id > %s"
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _COPY_TRAILER: Final = struct.pack("!h", -1)
 # About what a socket's buffer holds (200 kB): encoding the next piece then overlaps with reading this one.
 _COPY_ROWS: Final = 250
 _pack_row: Final[Callable[..., bytes]] = struct.Struct("!hiii16si").pack
+
+
+def prepare(connection: Connection[DictRow]) -> None:
+    """Make the table that batches are copied to, once a connection; to be called outside a transaction."""
+    if not getattr(connection, "daybook_usage_table", False):
+        connection.execute(_USAGE_TABLE)
+        cast("Any", connection).daybook_usage_table = True
 
 
 def insert_usage(
@@ -87,10 +97,10 @@ def insert_usage(
     """
     assert len(rows) <= MAX_USAGE_ROWS, "too many rows under one lock"
     first, repeats = _first_of_each(rows)
-    losers, before = _insert(cursor, rows, first, under_lock) if first else ([], 0)
+    position, losers = _insert(cursor, rows, first, under_lock) if first else (None, [])
     known = _known_before(cursor, losers) if losers else {}
     assert len(known) == len(losers) <= len(first), "every identity is new or known"
-    return _judge(cursor, rows, first, repeats, known, before)
+    return _judge(cursor, rows, first, repeats, known, position)
 
 
 def last_position(cursor: Cursor[DictRow]) -> int:
@@ -115,7 +125,7 @@ def _judge(
     first: Sequence[int],
     repeats: Sequence[tuple[int, int]],
     known: Mapping[bytes, tuple[int, str]],
-    before: int,
+    position: int | None,
 ) -> UsageOutcome:
     """Compare the losers' facts, in the same transaction, with those of the events that were first."""
     losers = [(index, known[rows[index].stream][1]) for index in first if rows[index].stream in known]
@@ -127,9 +137,9 @@ def _judge(
     conflicts = tuple(
         UsageConflict(index, positions[rows[index].stream], digest) for index, digest in differing
     )
-    accepted = len(first) - len(known)
-    position = _highest_position(cursor, accepted, known, before)
-    return UsageOutcome(accepted, len(losers) - len(conflicts), conflicts, position)
+    if position is None:
+        position = max((at for at, _ in known.values()), default=None)
+    return UsageOutcome(len(first) - len(known), len(losers) - len(conflicts), conflicts, position)
 
 
 def _positions_of(cursor: Cursor[DictRow], streams: Collection[bytes]) -> dict[bytes, int]:
@@ -137,16 +147,6 @@ def _positions_of(cursor: Cursor[DictRow], streams: Collection[bytes]) -> dict[b
         return {}
     found = cursor.execute(_POSITIONS, ([UUID(bytes=stream) for stream in streams],)).fetchall()
     return {row["originator_id"].bytes: row["notification_id"] for row in found}
-
-
-def _highest_position(
-    cursor: Cursor[DictRow], accepted: int, known: Mapping[bytes, tuple[int, str]], before: int
-) -> int | None:
-    if not accepted:
-        return max((position for position, _ in known.values()), default=None)
-    # The sequence numbered the rows that lost, too: nothing may stand at the last position it gave out.
-    query = cursor.execute(_LAST_STORED, (before,)) if known else cursor.execute(_LAST_GIVEN)
-    return int(one(query)["position"])
 
 
 def _known_before(cursor: Cursor[DictRow], losers: Sequence[UUID]) -> dict[bytes, tuple[int, str]]:
@@ -168,7 +168,6 @@ def _copy_row(number: int, row: UsageRow) -> bytes:
 
 def _copy_usage(cursor: Cursor[DictRow], rows: Sequence[UsageRow], first: Sequence[int]) -> None:
     """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
-    cursor.execute(_USAGE_TABLE)
     with cursor.copy(_COPY) as copy:
         copy.write(_COPY_HEADER)
         for start in range(0, len(first), _COPY_ROWS):
@@ -182,16 +181,14 @@ def _insert(
     rows: Sequence[UsageRow],
     first: Sequence[int],
     under_lock: Callable[[Cursor[DictRow]], None] | None,
-) -> tuple[list[UUID], int]:
-    """Copy to the temporary table, lock, insert; give what was known and the last position before."""
+) -> tuple[int | None, list[UUID]]:
+    """Copy to the temporary table, lock, insert; give the highest new position, and what was known."""
     _copy_usage(cursor, rows, first)
     cursor.execute("SELECT log.take_lock()")
     if under_lock is not None:
         under_lock(cursor)
-    before = last_position(cursor)
-    losers = [row["originator_id"] for row in cursor.execute(_INSERT).fetchall()]
-    cursor.execute(f"NOTIFY {CHANNEL}")
-    return losers, before
+    told, *losers = cursor.execute(_INSERT).fetchall()
+    return told["position"], [row["loser"] for row in losers]
 
 
 def one(cursor: Cursor[DictRow]) -> DictRow:

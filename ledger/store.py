@@ -18,7 +18,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from ledger.bulk import CHANNEL, UsageOutcome, insert_usage, last_position, one
+from ledger.bulk import CHANNEL, UsageOutcome, insert_usage, last_position, one, prepare
 from ledger.codec import StoredRow, decode_event, decode_state, encode, metadata_of, subjects_of
 from ledger.errors import NotFound, Unavailable, Unstorable, VersionConflict
 from ledger.events import NewEvent, Recorded
@@ -239,10 +239,12 @@ class Log:
     def transaction(self, book: UUID | None = None) -> Iterator[Cursor[DictRow]]:
         """Lend a cursor in a transaction, bound to a book if one is named: all of it commits, or nothing."""
         try:
-            with self.connection() as connection, connection.transaction():
-                cursor = connection.cursor()
-                cursor.execute("SELECT set_config('daybook.book', %s, true)", (str(book or ""),))
-                yield cursor
+            with self.connection() as connection:
+                prepare(connection)
+                with connection.transaction():
+                    cursor = connection.cursor()
+                    cursor.execute("SELECT set_config('daybook.book', %s, true)", (str(book or ""),))
+                    yield cursor
         except persistence.IntegrityError as error:
             message = "another transaction wrote the same meanwhile"
             raise Unavailable(message) from error

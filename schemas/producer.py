@@ -107,9 +107,11 @@ class UsageProducer:
         time = self._clock() if time is None else time
         value = self._letterhead.cloud_event(event_id, account, meter, quantity, time, properties)
         message = Message(value, key, place, monotonic())
+        if not self._buffer.put(message, self._max_block_seconds):
+            return None
         if self._delivery is None:
             self._start()
-        return event_id if self._buffer.put(message, self._max_block_seconds) else None
+        return event_id
 
     def _start(self) -> None:
         with self._starting:
@@ -117,12 +119,11 @@ class UsageProducer:
                 delivery = self._new_delivery(self._buffer)
                 try:
                     delivery.start()
+                    self._delivery = delivery
                     OPEN.watch()
                 except RuntimeError as error:
-                    # The interpreter is ending: what is recorded now is counted as dropped when it closes us.
-                    _log.warning("usage is recorded too late to be sent: %s", error)
-                    return
-                self._delivery = delivery
+                    # No thread can be started: the next call tries again, unless the interpreter is ending.
+                    _log.warning("usage is kept, and nothing can send it yet: %s", error)
 
     def counts(self) -> Counts:
         """Say what became of every event recorded so far by this process."""

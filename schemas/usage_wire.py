@@ -38,7 +38,7 @@ Errors = dict[str, list[str]]
 WellFormed = UsageFact
 
 
-class CloudEvent(msgspec.Struct, frozen=True):
+class CloudEvent(msgspec.Struct, frozen=True, gc=False):
     """A usage event as it is published; attributes that Daybook does not know are passed over."""
 
     specversion: str
