@@ -73,8 +73,8 @@ def consume_until_stopped(
 def _tune() -> None:
     """Set the interpreter up for one thread that computes and two that mostly wait.
 
-    A thread that has waited asks for the interpreter and gets it only after the switch interval: with the
-    usual five milliseconds, every answer of the database would wait that long for the thread that reads ahead.
+    A thread that has waited gets the interpreter only after the switch interval: with the usual five
+    milliseconds, every answer of the database would wait that long for the thread that reads ahead.
     And what a batch is made of is let go of as a whole: looking for cycles in it again and again finds none.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from api.signals import stop_on_signals
 from projections.applier import describe
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping
 
 _LOOK_SECONDS: Final = 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from socket import IPPROTO_TCP, SOCK_STREAM, AddressFamily, SocketKind
+from socket import socket as Socket  # noqa: N812 - the method below has the other name
 from typing import TYPE_CHECKING, Any, Final
 
 from kafka.net.inet import KafkaNetSocket
@@ -9,15 +11,28 @@ from kafka.net.inet import KafkaNetSocket
 from ledger.settings import SettingsError
 
 if TYPE_CHECKING:
-    from socket import socket
-
     from ledger.feed_settings import FeedSettings
 
 _BOOTSTRAP_TIMEOUT_MS: Final = 10_000
 
 
+_READ_BYTES: Final = 256 * 1024
+
+
+class _Socket(Socket):
+    """A socket that is read in large pieces.
+
+    kafka-python asks for 4 KiB at a time: a fetch of 4 MiB takes a thousand calls, and after each of them the
+    thread waits for the interpreter again.
+    """
+
+    def recv(self, size_bytes: int, flags: int = 0, /) -> bytes:
+        """Read what is there, up to 256 KiB."""
+        return super().recv(max(size_bytes, _READ_BYTES), flags)
+
+
 class _Direct(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
-    """A plain connection whose socket is closed when it cannot be made.
+    """A plain connection whose socket is read in large pieces, and closed when it cannot be made.
 
     kafka-python leaves such a socket to the collector: an outage that lasts would use up the process's files.
     It knows its own classes of connections by the scheme of a proxy's URL, and so it knows this one.
@@ -25,8 +40,17 @@ class _Direct(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
 
     SCHEMES = ("direct",)
 
+    def socket(
+        self,
+        family: AddressFamily | int = AddressFamily.AF_INET,
+        sock_type: SocketKind | int = SOCK_STREAM,
+        proto: int = IPPROTO_TCP,
+    ) -> Socket:
+        """Make the socket."""
+        return _Socket(family, sock_type, proto)
+
     async def sock_connect(
-        self, net: object, sock: socket, address: object, timeout_at: float | None = None
+        self, net: object, sock: Socket, address: object, timeout_at: float | None = None
     ) -> object:
         """Connect, or close the socket."""
         try:

@@ -64,9 +64,10 @@ SELECT max(notification_id) AS position, pg_notify('events', '') AS told, NULL::
 UNION ALL SELECT NULL, NULL, loser FROM losers
 """
 _LAST_POSITION: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS position FROM log.position"
+# Joined, not compared with ANY: so each identity is looked for in its own partition only, not in all of them.
 _KNOWN: Final = (
-    "SELECT originator_id, notification_id, state FROM log.events"
-    " WHERE originator_id = ANY(%s) AND originator_version = 1"
+    "SELECT e.originator_id, e.notification_id, e.state FROM unnest(%s::uuid[]) AS wanted (identity)"
+    " JOIN log.events AS e ON e.originator_id = wanted.identity AND e.originator_version = 1"
 )
 _POSITIONS: Final = (
     "SELECT originator_id, notification_id FROM log.events"
