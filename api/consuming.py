@@ -56,7 +56,7 @@ def consume_until_stopped(
     registry = CollectorRegistry()
     _tune()
     with (
-        closing(Log(settings.ingest_url, settings.master_key)) as ingest_log,
+        closing(Log(settings.ingest_url, settings.master_key, pool_size=6)) as ingest_log,
         closing(Log(settings.app_url, settings.master_key)) as app_log,
     ):
         with ingest_log.connection() as connection:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from consumers.consume import Report
+from consumers.appending import Report
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,20 +53,27 @@ class Accounts:
     def __init__(self, on_grants_changed: Callable[[], None]) -> None:
         """Begin with nothing; `on_grants_changed` is told when a source was granted or withdrawn."""
         self._on_grants_changed = on_grants_changed
-        self.known: dict[str, Standing] = {}
+        # Batches are judged on more than one thread.
+        self._lock = threading.Lock()
+        self._known: dict[str, Standing] = {}
         self._seen: int | None = None
 
-    def look_up(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
-        """Learn of the accounts that are not remembered, and of what has changed."""
+    def look_up(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> dict[str, Standing]:
+        """Give the accounts that there are, having seen what has changed."""
+        with self._lock:
+            self._see(cursor, accounts)
+            return {account: self._known[account] for account in accounts & self._known.keys()}
+
+    def _see(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
         if self._seen is None:
             # Before anything is read, so that nothing that is appended meanwhile can be missed; what was read
             # until now is read again.
             self._seen = last_position(cursor)
             self._on_grants_changed()
         self._see_changes(cursor)
-        unknown: AbstractSet[str] = accounts - self.known.keys()
-        if len(self.known) + len(unknown) > _MOST_REMEMBERED:
-            self.known.clear()
+        unknown: AbstractSet[str] = accounts - self._known.keys()
+        if len(self._known) + len(unknown) > _MOST_REMEMBERED:
+            self._known.clear()
             unknown = accounts
         if unknown:
             self._learn(cursor, unknown)
@@ -75,7 +83,8 @@ class Accounts:
 
         Under the log's lock, so that nothing can come between this and the append.
         """
-        closed = self._see_changes(cursor)
+        with self._lock:
+            closed = self._see_changes(cursor)
         if not closed.isdisjoint(accounts):
             message = "an account was closed while the batch was judged"
             raise StandingMoved(message)
@@ -83,7 +92,8 @@ class Accounts:
     def appended(self, position: int | None) -> None:
         """Note a position that was given to us under the lock: all that came before it was seen."""
         if position is not None:
-            self._seen = max(self._seen or 0, position)
+            with self._lock:
+                self._seen = max(self._seen or 0, position)
 
     def _learn(self, cursor: Cursor[DictRow], accounts: AbstractSet[str]) -> None:
         streams = {stream_of("acc", account): account for account in accounts}
@@ -102,7 +112,7 @@ class Accounts:
                 continue
             account = public_id("acc", row["originator_id"])
             closed.add(account)
-            if account in self.known:
+            if account in self._known:
                 self._keep(account, row)
         if grants_changed:
             self._on_grants_changed()
@@ -116,4 +126,4 @@ class Accounts:
             assert isinstance(closed, AccountClosed), "its topic says so"
             closed_at = closed.closed_at
         book: UUID = row["book"]
-        self.known[account] = Standing(book.bytes, closed_at)
+        self._known[account] = Standing(book.bytes, closed_at)

@@ -6,6 +6,7 @@ Reading is the consumer's hot path: it makes the rows that are copied and next t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
@@ -14,21 +15,21 @@ import msgspec
 
 from consumers.admission import NotAdmitted
 from consumers.standing import StandingMoved
-from ledger.bulk import insert_usage
+from ledger.bulk import Copied, copy_usage, insert_copied
 from ledger.errors import DaybookError
 from ledger.usage_row import UsageFact, UsageRow, usage_row
 from projections.applier import UNREACHABLE, describe
 from schemas.usage_wire import Malformed, read_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterable, Mapping
 
     from psycopg import Cursor
     from psycopg.rows import DictRow
 
     from consumers.admission import Admission
-    from consumers.standing import Accounts
+    from consumers.standing import Accounts, Standing
+    from ledger.bulk import UsageConflict
     from ledger.settings import Settings
 
 # A usage event has at most 50 short properties; what is larger is not one.
@@ -189,42 +190,60 @@ def _out_of_bounds(record: Record, book: UUID, fact: UsageFact, moment: _Moment)
     return Bad(record, "invalid", reason, book, fact)
 
 
-def append_batch(
+class Judged(msgspec.Struct, frozen=True):
+    """A batch whose good rows are copied: which of its rows they are, and what is bad about the others."""
+
+    batch: UsageBatch
+    accounts: AbstractSet[str]
+    good: Sequence[int]
+    bad: Sequence[Bad]
+    copied: Copied
+
+
+def copy_batch(
     cursor: Cursor[DictRow], batch: UsageBatch, accounts: Accounts, admission: Admission
+) -> Judged:
+    """Judge a batch's accounts and copy what is good: all that can be done before it is the batch's turn."""
+    about = {fact.account for fact in batch.facts}
+    standing = accounts.look_up(cursor, about)
+    _require_current(batch, admission)
+    good, bad = _split(batch, standing)
+    rows = batch.rows if len(good) == len(batch.rows) else [batch.rows[index] for index in good]
+    return Judged(batch, about, good, bad, copy_usage(cursor, rows))
+
+
+def insert_batch(
+    cursor: Cursor[DictRow], judged: Judged, accounts: Accounts, admission: Admission
 ) -> Verdict:
-    """Judge a batch's accounts and append it, in the caller's transaction.
+    """Insert a batch that was judged and copied in this transaction.
 
     Raises StandingMoved when what it was judged by changed meanwhile: the batch is then read again.
     """
-    about = {fact.account for fact in batch.facts}
-    accounts.look_up(cursor, about)
-    _require_current(batch, admission)
-    good, bad = _split(batch, accounts)
 
     def look_again(locked: Cursor[DictRow]) -> None:
-        accounts.look_again(locked, about)
-        _require_current(batch, admission)
+        accounts.look_again(locked, judged.accounts)
+        _require_current(judged.batch, admission)
 
-    outcome = insert_usage(
-        cursor,
-        batch.rows if len(good) == len(batch.rows) else [batch.rows[index] for index in good],
-        look_again,
-    )
+    outcome = insert_copied(cursor, judged.copied, look_again)
     if outcome.accepted:
         accounts.appended(outcome.position)
-    bad += [
-        Bad(
-            batch.records[index],
-            "conflict",
-            f"the event is known with other facts, at position {conflict.position}",
-            UUID(bytes=batch.rows[index].book),
-            batch.facts[index],
-            known_position=conflict.position,
-        )
-        for conflict in outcome.conflicts
-        for index in (good[conflict.index],)
-    ]
-    return Verdict(outcome.accepted, outcome.duplicates, [*batch.bad, *bad])
+    conflicts = [_conflict(judged, conflict) for conflict in outcome.conflicts]
+    bad = [*judged.batch.bad, *judged.bad, *conflicts]
+    return Verdict(outcome.accepted, outcome.duplicates, bad)
+
+
+def append_batch(
+    cursor: Cursor[DictRow], batch: UsageBatch, accounts: Accounts, admission: Admission
+) -> Verdict:
+    """Judge a batch and append it, in the caller's transaction."""
+    return insert_batch(cursor, copy_batch(cursor, batch, accounts, admission), accounts, admission)
+
+
+def _conflict(judged: Judged, conflict: UsageConflict) -> Bad:
+    batch, index = judged.batch, judged.good[conflict.index]
+    reason = f"the event is known with other facts, at position {conflict.position}"
+    book, fact = UUID(bytes=batch.rows[index].book), batch.facts[index]
+    return Bad(batch.records[index], "conflict", reason, book, fact, known_position=conflict.position)
 
 
 def _require_current(batch: UsageBatch, admission: Admission) -> None:
@@ -234,9 +253,8 @@ def _require_current(batch: UsageBatch, admission: Admission) -> None:
         raise StandingMoved(message)
 
 
-def _split(batch: UsageBatch, accounts: Accounts) -> tuple[Sequence[int], list[Bad]]:
+def _split(batch: UsageBatch, known: Mapping[str, Standing]) -> tuple[Sequence[int], list[Bad]]:
     """Give the indexes of what may be billed to its account, and what is bad about the rest."""
-    known = accounts.known
     refused = [
         index
         for index, (row, fact) in enumerate(zip(batch.rows, batch.facts, strict=True))
@@ -248,12 +266,12 @@ def _split(batch: UsageBatch, accounts: Accounts) -> tuple[Sequence[int], list[B
         return range(len(batch.rows)), []
     without = set(refused)
     good = [index for index in range(len(batch.rows)) if index not in without]
-    return good, [_refused(batch, index, accounts) for index in refused]
+    return good, [_refused(batch, index, known) for index in refused]
 
 
-def _refused(batch: UsageBatch, index: int, accounts: Accounts) -> Bad:
+def _refused(batch: UsageBatch, index: int, known: Mapping[str, Standing]) -> Bad:
     fact, book = batch.facts[index], UUID(bytes=batch.rows[index].book)
-    standing = accounts.known.get(fact.account)
+    standing = known.get(fact.account)
     if standing is not None and standing.book == book.bytes:
         reason = f"account {fact.account} was closed before this happened"
         return Bad(batch.records[index], "account_closed", reason, book, fact)

@@ -14,7 +14,7 @@ from consumers.dead_letter_reads import due_usage
 from consumers.dead_letters import Rejected, insert, reopen_with, retry_later
 from consumers.kafka_source import message_of
 from consumers.standing import Accounts, StandingMoved
-from consumers.usage_batch import Bad, UsageBatch, UsageReader, append_batch
+from consumers.usage_batch import Bad, UsageBatch, UsageReader, append_batch, copy_batch, insert_batch
 from ledger.errors import Refusal, Unstorable
 
 if TYPE_CHECKING:
@@ -94,21 +94,33 @@ class UsageIntake:
         return self._reader.read(records, self._clock())
 
     def append(
-        self, batch: UsageBatch, records: Sequence[Record], feeds: Mapping[str, str], claims: Extra
+        self,
+        batch: UsageBatch,
+        records: Sequence[Record],
+        feeds: Mapping[str, str],
+        claims: Extra,
+        wait_for_turn: Callable[[], None],
     ) -> Outcome:
-        """Append a batch that was read from these records, keep what is bad, and claim the offsets."""
+        """Append a batch that was read from these records, keep what is bad, and claim the offsets.
+
+        What needs no lock is done ahead of the batch's turn, while the batch before it is still appended.
+        """
         while True:
             try:
-                return self._append(batch, feeds, claims)
+                return self._append(batch, feeds, claims, wait_for_turn)
             except StandingMoved:
                 batch = self.read(records)
             except Unstorable:
                 batch = self._without_unstorable(records)
 
-    def _append(self, batch: UsageBatch, feeds: Mapping[str, str], claims: Extra) -> Outcome:
+    def _append(
+        self, batch: UsageBatch, feeds: Mapping[str, str], claims: Extra, wait_for_turn: Callable[[], None]
+    ) -> Outcome:
         with self._log.transaction() as cursor:
+            judged = copy_batch(cursor, batch, self._accounts, self._admission)
+            wait_for_turn()
             claims.before(cursor)
-            verdict = append_batch(cursor, batch, self._accounts, self._admission)
+            verdict = insert_batch(cursor, judged, self._accounts, self._admission)
             self._keep(cursor, verdict.bad, feeds)
             claims.after(cursor, [])
         return outcome_of(verdict)

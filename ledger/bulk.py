@@ -6,6 +6,7 @@ It runs on a cursor that the store lends it, inside the store's transaction.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
@@ -14,14 +15,14 @@ from msgspec.structs import astuple
 
 from ledger.codec import decode_event, decode_state
 from ledger.events.usage import UsageRecorded
+from ledger.usage_row import UsageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from psycopg import Connection, Cursor
     from psycopg.rows import DictRow
 
-    from ledger.usage_row import UsageRow
 
 # More rows than this in one append would hold the log's lock too long (20,000 held it 162 ms).
 MAX_USAGE_ROWS: Final = 5_000
@@ -87,18 +88,32 @@ def prepare(connection: Connection[DictRow]) -> None:
         cast("Any", connection).daybook_usage_table = True
 
 
-def insert_usage(
-    cursor: Cursor[DictRow],
-    rows: Sequence[UsageRow],
-    under_lock: Callable[[Cursor[DictRow]], None] | None = None,
+class Copied(msgspec.Struct, frozen=True):
+    """Rows that stand in the temporary table: of each identity the first, beside those that repeat one."""
+
+    rows: Sequence[UsageRow]
+    first: Sequence[int]
+    repeats: Sequence[tuple[int, int]]
+
+
+def copy_usage(cursor: Cursor[DictRow], rows: Sequence[UsageRow]) -> Copied:
+    """Copy usage events, at most 5,000, to the temporary table: what can be done before the log is locked."""
+    assert len(rows) <= MAX_USAGE_ROWS, "too many rows under one lock"
+    first, repeats = _first_of_each(rows)
+    if first:
+        _copy(cursor, rows, first)
+    return Copied(rows, first, repeats)
+
+
+def insert_copied(
+    cursor: Cursor[DictRow], copied: Copied, under_lock: Callable[[Cursor[DictRow]], None] | None = None
 ) -> UsageOutcome:
-    """Insert usage events, at most 5,000, and say what became of each.
+    """Insert what was copied, and say what became of each.
 
     `under_lock` may look once more at what they were judged by, and raise: nothing can be appended meanwhile.
     """
-    assert len(rows) <= MAX_USAGE_ROWS, "too many rows under one lock"
-    first, repeats = _first_of_each(rows)
-    position, losers = _insert(cursor, rows, first, under_lock) if first else (None, [])
+    rows, first, repeats = astuple(copied)
+    position, losers = _insert(cursor, under_lock) if first else (None, [])
     known = _known_before(cursor, losers) if losers else {}
     assert len(known) == len(losers) <= len(first), "every identity is new or known"
     return _judge(cursor, rows, first, repeats, known, position)
@@ -167,7 +182,7 @@ def _copy_row(number: int, row: UsageRow) -> bytes:
     return b"".join((_pack_row(4, 4, number, 16, stream, len(state)), state, b"\0\0\0\x10", book))
 
 
-def _copy_usage(cursor: Cursor[DictRow], rows: Sequence[UsageRow], first: Sequence[int]) -> None:
+def _copy(cursor: Cursor[DictRow], rows: Sequence[UsageRow], first: Sequence[int]) -> None:
     """Copy the first of each identity to the temporary table, in pieces: the server reads one meanwhile."""
     with cursor.copy(_COPY) as copy:
         copy.write(_COPY_HEADER)
@@ -178,13 +193,9 @@ def _copy_usage(cursor: Cursor[DictRow], rows: Sequence[UsageRow], first: Sequen
 
 
 def _insert(
-    cursor: Cursor[DictRow],
-    rows: Sequence[UsageRow],
-    first: Sequence[int],
-    under_lock: Callable[[Cursor[DictRow]], None] | None,
+    cursor: Cursor[DictRow], under_lock: Callable[[Cursor[DictRow]], None] | None
 ) -> tuple[int | None, list[UUID]]:
-    """Copy to the temporary table, lock, insert; give the highest new position, and what was known."""
-    _copy_usage(cursor, rows, first)
+    """Lock and insert; give the highest new position, and what was known."""
     cursor.execute("SELECT log.take_lock()")
     if under_lock is not None:
         under_lock(cursor)

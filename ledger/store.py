@@ -18,7 +18,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from ledger.bulk import CHANNEL, UsageOutcome, insert_usage, last_position, one, prepare
+from ledger.bulk import CHANNEL, UsageOutcome, copy_usage, insert_copied, last_position, one, prepare
 from ledger.codec import StoredRow, decode_event, decode_state, encode, metadata_of, subjects_of
 from ledger.errors import NotFound, Unavailable, Unstorable, VersionConflict
 from ledger.events import NewEvent, Recorded
@@ -233,7 +233,7 @@ class Log:
         """
         # One book's batch runs under that book, as row-level security wants of the app's role.
         with self.transaction(UUID(bytes=rows[0].book) if rows else None) as cursor:
-            return insert_usage(cursor, rows)
+            return insert_copied(cursor, copy_usage(cursor, rows))
 
     @contextmanager
     def transaction(self, book: UUID | None = None) -> Iterator[Cursor[DictRow]]:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
-from ledger.bulk import UsageOutcome, insert_usage
+from ledger.bulk import UsageOutcome, copy_usage, insert_copied
 from ledger.events import Actor, Event, Metadata, NewEvent
 from ledger.events.account import AccountRenamed
 from ledger.events.journal import JournalEntryPosted, Posting
@@ -144,7 +144,7 @@ def append_usage(log: Log, events: Sequence[NewEvent], extra: Extras | None = No
         return log.append_usage(rows)
     with log.transaction(events[0].metadata.book if events else None) as cursor:
         extra.before(cursor)
-        outcome = insert_usage(cursor, rows)
+        outcome = insert_copied(cursor, copy_usage(cursor, rows))
         extra.after(cursor, [] if outcome.position is None else [outcome.position])
         return outcome
 

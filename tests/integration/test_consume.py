@@ -219,14 +219,12 @@ def test_a_closing_between_the_look_and_the_append_is_seen_under_the_lock(
     look_up = Accounts.look_up
     closings = iter([True])
 
-    def and_close(self: Accounts, cursor: Any, about: Any) -> None:
-        look_up(self, cursor, about)
+    def and_close(self: Accounts, cursor: Any, about: Any) -> Any:
+        found = look_up(self, cursor, about)
         if next(closings, False):
-            close_account(
-                replace(world.acme.live, now=datetime.now(UTC) - timedelta(hours=1), cause="race"),
-                account,
-                "x",
-            )
+            an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+            close_account(replace(world.acme.live, now=an_hour_ago, cause="race"), account, "asked for")
+        return found
 
     monkeypatch.setattr(Accounts, "look_up", and_close)
     world.send(world.event(account, "late"))
@@ -408,14 +406,14 @@ def test_what_postgresql_cannot_hold_is_kept_out_alone(
     world: FeedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limits keep such values out; were one to slip through, it must not stop the others."""
-    insert = bulk.insert_usage
+    copy = bulk.copy_usage
 
-    def refuse(cursor: Any, rows: Any, under_lock: Any = None) -> Any:
+    def refuse(cursor: Any, rows: Any) -> Any:
         if any(b"unstorable" in row.state for row in rows):
             raise Unstorable
-        return insert(cursor, rows, under_lock)
+        return copy(cursor, rows)
 
-    monkeypatch.setattr(usage_batch, "insert_usage", refuse)
+    monkeypatch.setattr(usage_batch, "copy_usage", refuse)
     account = world.account()
     names = [f"event {number}" for number in range(20)]
     names[7] = names[13] = "unstorable"
