@@ -29,7 +29,7 @@ _PATIENCE_SECONDS: Final = 600.0
 
 
 def kafka_to_log(scale: float) -> list[Result]:
-    """Consume five million messages, one in twenty a duplicate, with one process; then COPY all those rows."""
+    """Consume five million messages, one in twenty a duplicate, in one process; then COPY all those rows."""
     messages = int(_MESSAGES * scale)
     with feed_world(_ACCOUNTS) as world:
         events = world.fill(messages, _DUPLICATES)

@@ -28,7 +28,9 @@ from schemas import topics
 from tests.kafka.broker import running_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from psycopg import Connection
 
     from tests.kafka.broker import Cluster
 
@@ -129,13 +131,15 @@ def _account(context: Context) -> str:
     return str(registered.account)
 
 
-def offsets_read(connection: Any) -> int:
+def offsets_read(connection: Connection[Any]) -> int:
     """Count the messages that are read, in all partitions."""
     query = "SELECT coalesce(sum(next_offset), 0) AS read FROM daybook.feed_offsets"
-    return int(connection.execute(query).fetchone()[0])
+    row = connection.execute(query).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0])
 
 
-def wait_for(condition: Any, seconds: float, every: float = 0.05) -> None:
+def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.05) -> None:
     """Wait for a condition, and fail when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -62,6 +62,8 @@ FIGURES: Final[dict[str, Wanted | None]] = {
     "get_timeline_p95": _WITHIN_LIMIT,
     "kafka_to_log": Wanted("ratio", "at least", 0.3),
     "kafka_to_log_memory": _WITHIN_LIMIT,
+    "feed_freshness_p99": _WITHIN_LIMIT,
+    "feed_freshness_load": None,
     "usage_producer": Wanted("value", "at least", 40_000),
     "usage_producer_processor": None,
     "http_usage_through_kafka": None,

@@ -22,6 +22,7 @@ BENCHMARKS: Final = {
     "get_balance": "bench.serve",
     "get_timeline": "bench.serve",
     "kafka_to_log": "bench.feed",
+    "feed_freshness": "bench.freshness",
     "usage_producer": "bench.producer",
     "http_usage_through_kafka": "bench.http_feed",
     "dev_ready": "bench.start",

@@ -101,6 +101,7 @@ def require_open(state: Account | None) -> Account:
     return account
 
 
+@begins_with(AccountRegistered)
 def evolve(state: Account | None, event: AccountEvent) -> Account:
     """Apply one event."""
     match event:

@@ -168,6 +168,7 @@ def _require_usable(state: ApiKey | None, now: datetime) -> ApiKey:
     return key
 
 
+@begins_with(ApiKeyIssued)
 def evolve(state: ApiKey | None, event: ApiKeyEvent) -> ApiKey:
     """Apply one event."""
     match event:

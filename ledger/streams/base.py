@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 E = TypeVar("E", bound="Event")
+Evolve = TypeVar("Evolve", bound="Callable[..., Any]")
+
+_BEGINNING: Final = "begins_with"
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,27 @@ class Stream(Generic[S]):
         )
 
 
+def begins_with(beginning: type[Event]) -> Callable[[Evolve], Evolve]:
+    """Mark how a kind of stream evolves with the event that every stream of the kind begins with."""
+
+    def mark(evolve: Evolve) -> Evolve:
+        setattr(evolve, _BEGINNING, beginning)
+        return evolve
+
+    return mark
+
+
 def fold(evolve: Callable[[S | None, E], S], recorded: Iterable[Recorded]) -> Stream[S]:
-    """Replay a stream's events in order."""
+    """Replay a stream's events in order; a stream of another kind is as if it were not there.
+
+    Ids of all kinds share one space of streams: whoever writes a plan's id as an account's names a stream that
+    there is, and no account.
+    """
+    beginning = cast("type[Event] | None", getattr(evolve, _BEGINNING, None))
     stream: Stream[S] = Stream()
     for one in recorded:
+        if beginning is not None and not stream.version and not isinstance(one.event, beginning):
+            return stream
         event: E = one.event  # type: ignore[assignment]
         stream = stream.after(evolve, event, one.metadata.occurred_at)
         stream = Stream(stream.state, stream.version, stream.created_at, stream.changed_at, one.position)

@@ -90,6 +90,7 @@ def require(state: Book | None) -> Book:
     return state
 
 
+@begins_with(BookOpened)
 def evolve(state: Book | None, event: BookEvent) -> Book:
     """Apply one event."""
     match event:

@@ -283,6 +283,7 @@ def require(state: Invoice | None) -> Invoice:
     return state
 
 
+@begins_with(InvoiceDrafted)
 def evolve(state: Invoice | None, event: InvoiceEvent) -> Invoice:
     """Apply one event."""
     match event:

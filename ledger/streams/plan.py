@@ -79,6 +79,7 @@ def require_on_sale(state: Plan | None) -> Plan:
     return plan
 
 
+@begins_with(PlanCreated)
 def evolve(state: Plan | None, event: PlanEvent) -> Plan:
     """Apply one event."""
     match event:

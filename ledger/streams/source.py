@@ -113,6 +113,7 @@ def admits(state: Source | None, scope: str, at: datetime) -> Grant | None:
     return None
 
 
+@begins_with(SourceGranted)
 def evolve(state: Source | None, event: SourceEvent) -> Source:
     """Apply one event."""
     match event:

@@ -248,6 +248,7 @@ def require_changeable(state: Subscription | None) -> Subscription:
     return subscription
 
 
+@begins_with(SubscriptionStarted)
 def evolve(state: Subscription | None, event: SubscriptionEvent) -> Subscription:
     """Apply one event."""
     match event:

@@ -33,6 +33,8 @@ _JAVA_STEADY: Final = ("java", "-Xms512m", "-Xmx1g", "-XX:+UseParallelGC")
 @cache
 def class_path() -> str:
     """Resolve the jars with Maven, or fail: without a real Kafka nothing here is proven."""
+    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    assert not missing, f"the tests start a real Apache Kafka: install Java 17 and Maven ({missing} missing)"
     with tempfile.TemporaryDirectory(prefix="daybook-") as folder:
         output = Path(folder) / "class_path"
         command = ["mvn", "--quiet", "--batch-mode", "--file", str(_POM)]

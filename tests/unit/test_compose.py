@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from api.cli import daybook
+from api.cli_support import require_secrets
+from api.consuming import _STOP_SECONDS
 from ledger.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ DATABASE_USERS = {
     "DAYBOOK_INGEST_URL": "daybook_ingest",
     "DAYBOOK_FOLLOWER_URL": "daybook_follower",
 }
+TALK_TO_KAFKA = {"consume", "publish", "serve", "topics"}
+RUN_ONCE = {"migrate", "topics"}
 
 
 # Values of the shape that `.env.example` says how to make.
@@ -54,10 +58,14 @@ def filled_in(service: dict[str, Any]) -> dict[str, str]:
 
 def options(service: dict[str, Any]) -> dict[str, Any]:
     """Parse a service's command line as click would, without running it."""
-    name, *arguments = service["command"]
-    command = daybook.get_command(click.Context(daybook), name)
-    assert command is not None, f"there is no `daybook {name}`"
-    return command.make_context(name, arguments).params
+    command: click.Command = daybook
+    context, arguments = click.Context(daybook), list(service["command"])
+    while isinstance(command, click.Group):
+        name = arguments.pop(0)
+        found = command.get_command(context, name)
+        assert found is not None, f"there is no `{command.name} {name}`"
+        command, context = found, click.Context(found, parent=context, info_name=name)
+    return command.make_context(context.info_name, arguments).params
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -79,10 +87,25 @@ def waits(service: dict[str, Any]) -> dict[str, str]:
 
 def test_every_process_of_this_version_has_a_service_named_after_its_command() -> None:
     assert {name: service["command"][0] for name, service in OURS.items()} == {
+        "consume": "consume",
         "migrate": "migrate",
         "project": "project",
+        "publish": "publish",
         "serve": "serve",
+        "topics": "topics",
     }
+
+
+def test_the_topics_are_made_and_not_only_looked_at() -> None:
+    assert OURS["topics"]["command"] == ["topics", "create"]
+
+
+@pytest.mark.parametrize(
+    "command", [["topic"], ["topics", "make"], ["topics", "create", "--all"], ["topics"]]
+)
+def test_a_command_line_that_the_cli_does_not_take_would_be_found(command: list[str]) -> None:
+    with pytest.raises((AssertionError, IndexError, click.UsageError)):
+        options({"command": command})
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -108,6 +131,14 @@ def test_the_settings_accept_what_each_service_is_given() -> None:
     assert project.follower_url
     assert project.app_url
     assert project.master_key == bytes(32)
+    consume, publish, topics = (
+        Settings.from_mapping(filled_in(OURS[name])) for name in ("consume", "publish", "topics")
+    )
+    assert consume.app_url
+    assert consume.ingest_url
+    require_secrets(consume)
+    assert publish.follower_url
+    assert all(one.feed.bootstrap_servers for one in (serve, consume, publish, topics))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -149,6 +180,47 @@ def test_only_the_migration_knows_the_owner_of_the_database() -> None:
     assert [name for name in OURS if "DATABASE_URL" in environment(OURS[name])] == ["migrate"]
 
 
+@pytest.mark.parametrize("name", sorted(TALK_TO_KAFKA))
+def test_kafka_is_reached_where_it_says_it_is_from_inside(name: str) -> None:
+    advertised = environment(SERVICES["kafka"])["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    servers = environment(OURS[name])["KAFKA_BOOTSTRAP_SERVERS"]
+    assert f"INTERNAL://{servers}" in advertised
+    assert servers.split(":")[0] in SERVICES
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_only_what_talks_to_kafka_knows_where_it_is(name: str) -> None:
+    assert ("KAFKA_BOOTSTRAP_SERVERS" in environment(OURS[name])) == (name in TALK_TO_KAFKA)
+
+
+@pytest.mark.parametrize("name", ["publish", "topics"])
+def test_what_opens_nothing_knows_no_secret_but_a_password(name: str) -> None:
+    assert not {"DAYBOOK_MASTER_KEY", "DAYBOOK_PEPPERS"} & set(environment(OURS[name]))
+
+
+def test_the_consumers_metrics_are_what_its_health_is_asked_of() -> None:
+    consume = OURS["consume"]
+    assert (
+        f"http://127.0.0.1:{options(consume)['metrics_port']}/metrics" in consume["healthcheck"]["test"][-1]
+    )
+
+
+def test_several_consumers_may_run() -> None:
+    consume = OURS["consume"]
+    assert options(consume)["instance"] is None, "a name would be one consumer's alone"
+    assert not {"ports", "container_name", "hostname"} & set(consume)
+
+
+def test_the_consumer_reads_every_topic_and_goes_on_only_when_told() -> None:
+    assert options(OURS["consume"])["topics"] == ()
+    assert options(OURS["consume"])["resume"] is False
+
+
+def test_the_consumer_is_given_the_time_that_it_takes_to_stop() -> None:
+    seconds = int(OURS["consume"]["stop_grace_period"].removesuffix("s"))
+    assert seconds > _STOP_SECONDS
+
+
 def test_the_server_listens_on_the_port_that_is_published_checked_and_exposed() -> None:
     serve = OURS["serve"]
     port = options(serve)["port"]
@@ -181,17 +253,29 @@ def test_what_is_waited_for_can_come_true() -> None:
                 assert "healthcheck" in SERVICES[name]
 
 
-@pytest.mark.parametrize("name", sorted(set(OURS) - {"migrate"}))
-def test_every_process_waits_for_the_database_and_its_migrations(name: str) -> None:
-    assert waits(OURS[name]) == {"postgres": "service_healthy", "migrate": "service_completed_successfully"}
+@pytest.mark.parametrize("name", OURS)
+def test_every_process_waits_for_what_it_needs_and_for_nothing_else(name: str) -> None:
+    expected = {}
+    if any(variable.endswith("_URL") for variable in environment(OURS[name])):
+        expected |= {"postgres": "service_healthy", "migrate": "service_completed_successfully"}
+    if name in TALK_TO_KAFKA:
+        expected |= {"kafka": "service_healthy", "topics": "service_completed_successfully"}
+    # What runs once makes what the others wait for.
+    expected.pop(name, None)
+    assert waits(OURS[name]) == expected
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
+@pytest.mark.parametrize("name", sorted(RUN_ONCE))
+def test_what_runs_once_is_not_started_again(name: str) -> None:
+    assert SERVICES[name]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - RUN_ONCE))
 def test_every_process_that_keeps_running_is_started_again_when_it_dies(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["postgres", "kafka", "serve"])
+@pytest.mark.parametrize("name", ["postgres", "kafka", "serve", "consume"])
 def test_everything_that_listens_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
