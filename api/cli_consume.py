@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from api.cli_support import require_secrets, required, settings_from_environment
+from api.cli_support import begin, child_option, require_secrets, required, settings_from_environment
 from schemas import topics as names
 
 
@@ -24,7 +24,10 @@ from schemas import topics as names
     help="A name that is this consumer's alone: started again under it, it gets its partitions back at once.",
 )
 @click.option("--resume", is_flag=True, help="Go on although too many messages were bad the last time.")
-def consume(topics: tuple[str, ...], metrics_port: int | None, instance: str | None, *, resume: bool) -> None:
+@child_option
+def consume(
+    topics: tuple[str, ...], metrics_port: int | None, instance: str | None, *, resume: bool, child: bool
+) -> None:
     """Read Kafka's topics into the log, each message exactly once, until SIGTERM or Ctrl-C."""
     settings = settings_from_environment()
     required(settings.feed.bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
@@ -32,9 +35,8 @@ def consume(topics: tuple[str, ...], metrics_port: int | None, instance: str | N
     required(settings.app_url, "DAYBOOK_APP_URL", "DATABASE_URL")
     require_secrets(settings)
     from api.consuming import consume_until_stopped
-    from api.logs import log_to_standard_error
 
-    log_to_standard_error()
+    begin(child=child)
     if not consume_until_stopped(
         settings, topics or names.INBOUND, metrics_port=metrics_port, instance=instance, resume=resume
     ):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _STATUSES: Final = ("open", "parked", "replayed", "discarded")
 _UNSETTLED: Final = ("open", "parked")
 _PAGE: Final = 500
+_ID_CHARACTERS: Final = 30
 
 _data = click.option(
     "--data",
@@ -276,12 +277,15 @@ def _person() -> str:
 
 
 def _print_table(rows: Sequence[DeadLetterRow]) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from api.dead_letter_page import printable
 
-    table = Table("id", "status", "code", "from", "rejected", "reason")
+    # An id is there to be copied.
+    table = Table(
+        Column("id", no_wrap=True, min_width=_ID_CHARACTERS), "status", "code", "from", "rejected", "reason"
+    )
     for row in rows:
         place = f"{row.topic} {row.partition}@{row.record_offset}"
         rejected = f"{row.rejected_at:%Y-%m-%d %H:%M:%S}"

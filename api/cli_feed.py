@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from api.cli_support import console, print_json, required, say, settings_from_environment
+from api.cli_support import (
+    begin,
+    child_option,
+    console,
+    print_json,
+    required,
+    say,
+    settings_from_environment,
+)
 from ledger.errors import DaybookError
 
 if TYPE_CHECKING:
@@ -158,7 +166,8 @@ def accept_gap_command(topic: str, partition: int, reason: str, *, as_json: bool
 
 
 @click.command()
-def publish() -> None:
+@child_option
+def publish(*, child: bool) -> None:
     """Write every event of the log to the topic daybook.events, until SIGTERM or Ctrl-C.
 
     One publisher works at a time: a newer one takes the older one's place, which ends with exit status 1.
@@ -166,10 +175,9 @@ def publish() -> None:
     settings = settings_from_environment()
     required(settings.follower_url, "DAYBOOK_FOLLOWER_URL", "DATABASE_URL")
     required(settings.feed.bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
-    from api.logs import log_to_standard_error
     from api.publishing import publish_until_stopped
 
-    log_to_standard_error()
+    begin(child=child)
     # Its client tells of every connection; an outage is one line of ours at each try.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if not publish_until_stopped(settings):

@@ -6,17 +6,14 @@ import sys
 
 import click
 
-from api.cli_support import require_secrets, required, settings_from_environment
-
-# Said by `daybook dev` to its children, which begin at its word and end with it.
-_child = click.option("--child", is_flag=True, hidden=True)
+from api.cli_support import begin, child_option, require_secrets, required, settings_from_environment
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8400, show_default=True, type=click.IntRange(1, 65535), help="The port.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
-@_child
+@child_option
 def serve(host: str, port: int, workers: int, *, child: bool) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C, then finish what is in flight."""
     settings = settings_from_environment()
@@ -26,13 +23,13 @@ def serve(host: str, port: int, workers: int, *, child: bool) -> None:
     from api.serving import import_application, serve_http
 
     import_application()
-    _begin(child=child)
+    begin(child=child)
     require_free_port(host, port)
     serve_http(host, port, workers)
 
 
 @click.command()
-@_child
+@child_option
 def project(*, child: bool) -> None:
     """Keep the projections and what Stripe delivers up to date, until SIGTERM or Ctrl-C."""
     settings = settings_from_environment()
@@ -41,16 +38,6 @@ def project(*, child: bool) -> None:
     require_secrets(settings, peppers=False)
     from api.projecting import project_until_stopped
 
-    _begin(child=child)
+    begin(child=child)
     if not project_until_stopped(settings):
         sys.exit(1)
-
-
-def _begin(*, child: bool) -> None:
-    """Log to standard error; a child of `daybook dev`, with everything imported, waits until that says go."""
-    from api.logs import log_to_standard_error
-    from api.processes import wait_for_parent
-
-    log_to_standard_error()
-    if child:
-        wait_for_parent()

@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_SECONDS: Final = 5.0
 
 
+# Said by `daybook dev` to its children, which begin at its word and end with it.
+child_option: Final = click.option("--child", is_flag=True, hidden=True)
+
+
+def begin(*, child: bool) -> None:
+    """Log to standard error; a child of `daybook dev`, with everything imported, waits until that says go."""
+    from api.logs import log_to_standard_error
+    from api.processes import wait_for_parent
+
+    log_to_standard_error()
+    if child:
+        wait_for_parent()
+
+
 def settings_from_environment() -> Settings:
     """Read the settings; the command line is the only place that looks at the environment."""
     return Settings.from_mapping(os.environ)

@@ -53,6 +53,8 @@ def consume_until_stopped(
     """Consume until told to stop; true when that is how it ended, false when it failed."""
     assert settings.ingest_url is not None, "the caller has looked"
     assert settings.app_url is not None, "the caller has looked"
+    # Its client warns of every connection and every wait for the interpreter; what matters is said by us.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     registry = CollectorRegistry()
     _tune()
     with (

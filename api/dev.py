@@ -43,6 +43,7 @@ def run_dev(
     postgres = EmbeddedPostgres(folder)
     variables = {**_inherited(), **secrets, "DATABASE_URL": postgres.url}
     settings = Settings.from_mapping(variables)
+    _prepare_feed(settings, say)
     family = Family(_children(settings, variables, port))
     with stop_on_signals() as stop, ExitStack() as ending:
         # Python takes as long to import everything as PostgreSQL to start: they do it side by side.
@@ -70,6 +71,20 @@ def _prepare(folder: Path, port: int) -> dict[str, str]:
         lock.release()
 
 
+def _prepare_feed(settings: Settings, say: Callable[[str], None]) -> None:
+    """Make the topics that are missing, where there is a Kafka."""
+    if settings.feed.bootstrap_servers is None:
+        return
+    # Only who has a Kafka waits for its client's import.
+    from consumers.topics import admin_client, broker_count, create_topics, planned_topics  # noqa: PLC0415
+
+    with admin_client(settings.feed) as admin:
+        made = create_topics(admin, planned_topics(settings.feed, broker_count(admin)))
+    created = [one.topic for one in made if one.created]
+    if created:
+        say(f"Topics made in Kafka: {', '.join(created)}.")
+
+
 def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _STEERING}
 
@@ -86,10 +101,14 @@ def _children(settings: Settings, variables: Mapping[str, str], port: int) -> li
         if value is not None
     }
     environment = {name: value for name, value in variables.items() if name != "DATABASE_URL"} | run_time
-    return [
+    children = [
         Child(("serve", "--host", _HOST, "--port", str(port), "--workers", _WORKERS), environment),
         Child(("project",), environment),
     ]
+    if settings.feed.bootstrap_servers is not None:
+        # What the server hands on to Kafka must be read again.
+        children += [Child(("consume",), environment), Child(("publish",), environment)]
+    return children
 
 
 def _ready(settings: Settings, owner_url: str, folder: Path, port: int) -> dict[str, str | None]:

@@ -146,8 +146,8 @@ docs schemas`: what the schema refuses is refused; what depends on the books is 
 read.
 
 The examples are complete and can be sent with [kcat](https://github.com/edenhill/kcat) to the Kafka of
-`docker-compose.yml`, once the ids in them are yours: the book of `daybook init`, a plan of `POST
-/v1/plans`.
+`docker-compose.yml`, once the ids in them are yours (the book of `daybook init`, a plan of `POST
+/v1/plans`) and the `time` of usage is not long past and not to come.
 """
 
 _RULES: Final = """

@@ -27,16 +27,11 @@ from ledger.errors import (
     Forbidden,
     Invalid,
     MessageConflict,
-    NotFound,
     Refusal,
     TooLarge,
     Unavailable,
     VersionConflict,
 )
-from ledger.events.account import AccountRegistered
-from ledger.events.api_key import ApiKeyIssued
-from ledger.events.plan import PlanCreated
-from ledger.events.subscription import SubscriptionStarted
 from ledger.identifiers import encode_parts
 from ledger.streams import api_key as keys
 from ledger.streams.base import fold
@@ -64,14 +59,6 @@ _WHERE: Final = "book = %s AND source = %s AND message_id = %s"
 _FIND: Final = f"SELECT digest, position FROM daybook.handled_messages WHERE {_WHERE}"  # noqa: S608 - constant
 _PLACE: Final = f"UPDATE daybook.handled_messages SET position = %s WHERE {_WHERE}"  # noqa: S608 - constant
 
-# What the stream of an id begins with: an id of another kind names nothing, even if its stream is there.
-_BEGINNINGS: Final[Mapping[str, str]] = {
-    "acc": AccountRegistered.topic,
-    "key": ApiKeyIssued.topic,
-    "plan": PlanCreated.topic,
-    "sub": SubscriptionStarted.topic,
-}
-
 
 def apply_command(log: Log, settings: Settings, message: Message, admitted: Admitted, extra: Extra) -> None:
     """Carry a command out and commit the extra with it; if it was carried out before, the extra alone.
@@ -86,7 +73,6 @@ def apply_command(log: Log, settings: Settings, message: Message, admitted: Admi
     watched = Watched(Both(extra, identity))
     context = _context(log, settings, admitted, identity, watched)
     try:
-        _require_kinds(log, admitted.book, command)
         done = _HANDLERS[command.kind.name](context, command)
         # Another message may have appended the very same events; this one is carried out all the same.
         identity.position = done.position
@@ -202,19 +188,6 @@ def _settled(log: Log, identity: _Identity, extra: Extra) -> bool:
 
 
 # -- the commands -------------------------------------------------------------------------------------
-
-
-def _require_kinds(log: Log, book: UUID, command: Command) -> None:
-    """Refuse ids that are of nothing of their kind: a command on another kind's stream would be a defect."""
-    wanted = {}
-    for prefix, text in ((command.kind.subject, command.subject), ("plan", command.data.get("plan"))):
-        if prefix is not None and text is not None:
-            wanted[stream_or_not_found(prefix, text), _BEGINNINGS[prefix]] = text
-    streams = {stream for stream, _ in wanted}
-    found = {(row.stream, row.topic) for row in log.rows_of(book, streams, list(_BEGINNINGS.values()))}
-    for beginning, text in wanted.items():
-        if beginning not in found:
-            raise NotFound(f"there is no {text}")
 
 
 def _subject(command: Command) -> str:

@@ -277,4 +277,4 @@ def _refused(batch: UsageBatch, index: int, known: Mapping[str, Standing]) -> Ba
         return Bad(batch.records[index], "account_closed", reason, book, fact)
     # Another book's account is not told apart from none: it waits in vain, and then a person is asked.
     reason = f"there is no account {fact.account} in this book yet"
-    return Bad(batch.records[index], UNKNOWN_ACCOUNT, reason, book, fact, waits=standing is None)
+    return Bad(batch.records[index], UNKNOWN_ACCOUNT, reason, book, fact, waits=True)

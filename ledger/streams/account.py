@@ -16,6 +16,7 @@ from ledger.events.account import (
 )
 from ledger.money import exponent
 from ledger.periods import local_date
+from ledger.streams.base import begins_with
 from ledger.values import MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
 
 if TYPE_CHECKING:

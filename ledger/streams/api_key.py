@@ -15,6 +15,7 @@ from ledger.events.api_key import (
     ApiKeyRotated,
     ApiKeySuspended,
 )
+from ledger.streams.base import begins_with
 from ledger.values import MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text, checked_time
 
 if TYPE_CHECKING:

@@ -52,8 +52,8 @@ def begins_with(beginning: type[Event]) -> Callable[[Evolve], Evolve]:
 def fold(evolve: Callable[[S | None, E], S], recorded: Iterable[Recorded]) -> Stream[S]:
     """Replay a stream's events in order; a stream of another kind is as if it were not there.
 
-    Ids of all kinds share one space of streams: whoever writes a plan's id as an account's names a stream that
-    there is, and no account.
+    Ids of all kinds share one space of streams: a plan's id with the prefix of an account's names a stream
+    that there is, and no account.
     """
     beginning = cast("type[Event] | None", getattr(evolve, _BEGINNING, None))
     stream: Stream[S] = Stream()

@@ -15,6 +15,7 @@ from ledger.events.book import (
 from ledger.money import exponent
 from ledger.periods import local_date
 from ledger.secrets import MODES
+from ledger.streams.base import begins_with
 from ledger.values import EARLIEST, MAX_NAME_CHARACTERS, checked_text
 
 BookEvent: TypeAlias = BookOpened | BillingPolicyAdopted | BillingEntityDefined | WebhookEndpointRegistered

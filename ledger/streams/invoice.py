@@ -18,6 +18,7 @@ from ledger.events.invoice import (
 from ledger.identifiers import derived_id
 from ledger.money import checked_amount
 from ledger.periods import local_date
+from ledger.streams.base import begins_with
 from ledger.streams.book import DEFAULT_BILLING_ENTITY
 from ledger.streams.subscription import CHARGE, CREDIT, FEE, line_id
 from ledger.values import MAX_REASON_CHARACTERS, checked_text, instant_text

@@ -10,6 +10,7 @@ from ledger.errors import PlanRetired as PlanIsRetired
 from ledger.events.plan import PlanCreated, PlanEvent, PlanRetired
 from ledger.money import checked_amount, exponent
 from ledger.periods import INTERVALS
+from ledger.streams.base import begins_with
 from ledger.values import MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
 
 _FIRST_PRICE_VERSION: Final = 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from ledger.errors import Conflict, Invalid, NotFound
 from ledger.events.source import SourceEvent, SourceGranted, SourceWithdrawn
+from ledger.streams.base import begins_with
 from ledger.values import MAX_IDENTITY_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
 
 if TYPE_CHECKING:

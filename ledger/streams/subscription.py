@@ -20,6 +20,7 @@ from ledger.events.subscription import (
 )
 from ledger.identifiers import derived_id
 from ledger.periods import Anchor, Period, anniversary_anchor, period_starting
+from ledger.streams.base import begins_with
 from ledger.values import instant_text
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ class Served:
 class Dev(Served):
     """A `daybook dev --json`, from its start to its end."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **variables: str) -> None:
         """Start it; it leads a process group of its own, as it does at a terminal."""
         super().__init__(port)
         self.folder = folder
@@ -116,7 +116,7 @@ class Dev(Served):
             self.process = subprocess.Popen(
                 arguments,
                 cwd=ROOT,
-                env=environment(),
+                env=environment(**variables),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
@@ -178,9 +178,9 @@ class Dev(Served):
 
 
 @contextmanager
-def running_dev(folder: Path) -> Iterator[Dev]:
+def running_dev(folder: Path, **variables: str) -> Iterator[Dev]:
     """Run `daybook dev` on a folder; whatever happens, nothing of it is left."""
-    dev = Dev(folder, free_port())
+    dev = Dev(folder, free_port(), **variables)
     family: list[psutil.Process] = []
     try:
         yield dev

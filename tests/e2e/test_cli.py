@@ -18,6 +18,7 @@ from api.embedded_postgres import EmbeddedPostgres
 from commands.accounts import register_account
 from commands.context import Context
 from commands.keys import check_key
+from consumers.bad_share import stop_consumption
 from ledger.events import Actor
 from ledger.settings import VARIABLES, Settings
 from ledger.store import Log
@@ -34,7 +35,29 @@ if TYPE_CHECKING:
 
 KEY = b64encode(b"k" * 32).decode()
 SECRETS = {"DAYBOOK_MASTER_KEY": KEY, "DAYBOOK_PEPPERS": f"1:{KEY}"}
-COMMANDS = ("init", "dev", "serve", "migrate", "project", "demo", "timeline", "rebuild", "verify", "docs")
+COMMANDS = (
+    "consume",
+    "dead-letters",
+    "demo",
+    "dev",
+    "docs",
+    "epoch",
+    "init",
+    "migrate",
+    "project",
+    "publish",
+    "rebuild",
+    "serve",
+    "timeline",
+    "topics",
+    "verify",
+)
+# Enough to consume with, but for the secrets.
+FED = {
+    "DAYBOOK_APP_URL": "postgresql://a/b",
+    "DAYBOOK_INGEST_URL": "postgresql://a/b",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+}
 
 
 def run_time(database: Database) -> dict[str, str]:
@@ -107,6 +130,16 @@ def test_docs_writes_its_pages_and_then_has_nothing_to_write(tmp_path: Path) -> 
         (("project",), {"DAYBOOK_APP_URL": "postgresql://a/b"}, "DAYBOOK_FOLLOWER_URL"),
         (("project",), {"DAYBOOK_FOLLOWER_URL": "postgresql://a/b"}, "DAYBOOK_APP_URL"),
         (("serve",), {"DAYBOOK_MASTER_KEY": "short"}, "DAYBOOK_MASTER_KEY"),
+        (("consume",), {}, "KAFKA_BOOTSTRAP_SERVERS"),
+        (("consume",), {"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS"),
+        (("consume",), {"KAFKA_BOOTSTRAP_SERVERS": "a:1"}, "DAYBOOK_INGEST_URL"),
+        (("consume",), {**FED, "DAYBOOK_APP_URL": ""}, "DAYBOOK_APP_URL"),
+        (("consume",), FED, "DAYBOOK_MASTER_KEY"),
+        (("consume",), {**FED, "DAYBOOK_MASTER_KEY": KEY}, "DAYBOOK_PEPPERS"),
+        (("consume",), {**FED, "DAYBOOK_MAX_BAD_SHARE": "a half"}, "DAYBOOK_MAX_BAD_SHARE"),
+        (("consume",), {**FED, "DAYBOOK_PARKED_SECONDS": "-1"}, "DAYBOOK_PARKED_SECONDS"),
+        (("consume",), {**FED, "KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
+        (("consume",), {**FED, "KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
     ],
 )
 def test_a_setting_that_is_missing_or_malformed_is_named_in_one_line(
@@ -280,3 +313,61 @@ def test_serve_and_project_work_without_the_owner_and_stop_when_asked(
         second = daybook("serve", "--port", str(port), variables=run_time(database))
         assert second.returncode == 1
         assert f"Port {port}" in second.stderr
+
+
+# -- consume ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(database: Database) -> dict[str, str]:
+    """Stop consumption, and give the settings of a consumer whose Kafka is out of reach."""
+    with psycopg.connect(database.owner_url) as connection:
+        stop_consumption(
+            connection, datetime(2027, 1, 31, tzinfo=UTC), "600 of the last 1000 messages were bad"
+        )  # type: ignore[arg-type] # its rows are not read
+    return {**run_time(database), "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+
+
+def is_stopped(database: Database) -> bool:
+    with psycopg.connect(database.owner_url) as connection:
+        return connection.execute("SELECT 1 FROM daybook.feed_stop").fetchone() is not None
+
+
+def test_consume_refuses_in_one_line_while_consumption_is_stopped(
+    database: Database, stopped: dict[str, str]
+) -> None:
+    for _ in range(2):
+        refused = daybook("consume", variables=stopped)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("Error: consumption was stopped at 2027-01-31T00:00:00")
+        assert "600 of the last 1000 messages were bad" in refused.stderr
+        assert "--resume" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+    assert is_stopped(database)
+
+
+def test_consume_goes_on_once_a_person_says_so_and_waits_for_kafka(
+    database: Database, stopped: dict[str, str]
+) -> None:
+    process = subprocess.Popen(
+        command("consume", "--resume"), cwd=ROOT, env=environment(**stopped), stderr=subprocess.PIPE
+    )
+    try:
+        until(lambda: not is_stopped(database), 30, "consumption to go on")
+        assert process.stderr is not None
+        # It says that Kafka is out of reach, and stays.
+        assert b"paused: " in process.stderr.readline()
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1].decode()
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+
+
+def test_consume_refuses_a_topic_that_is_not_read() -> None:
+    refused = daybook("consume", "--topic", "daybook.events", variables=FED)
+    assert refused.returncode == 2
+    assert "daybook.events" in refused.stderr

@@ -188,13 +188,13 @@ def test_usage_of_an_account_that_never_registers_is_handed_to_a_person_in_the_e
     assert (letter["code"], letter["status"]) == ("unknown_account", "open")
 
 
-def test_an_account_of_another_book_is_not_there(world: FeedWorld) -> None:
+def test_an_account_of_another_book_is_waited_for_like_one_that_is_not_there(world: FeedWorld) -> None:
     other = an_account(replace(world.acme.test, now=datetime.now(UTC), cause="elsewhere"))
     world.send(world.event(other, "foreign"))
     with world.consuming():
         eventually(world.letters, "the message to be refused")
     (letter,) = world.letters()
-    assert (letter["code"], letter["status"]) == ("unknown_account", "open")
+    assert (letter["code"], letter["status"]) == ("unknown_account", "parked")
     assert world.stored() == {}
 
 

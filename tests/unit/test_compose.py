@@ -255,7 +255,7 @@ def test_what_is_waited_for_can_come_true() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_process_waits_for_what_it_needs_and_for_nothing_else(name: str) -> None:
-    expected = {}
+    expected: dict[str, str] = {}
     if any(variable.endswith("_URL") for variable in environment(OURS[name])):
         expected |= {"postgres": "service_healthy", "migrate": "service_completed_successfully"}
     if name in TALK_TO_KAFKA:
