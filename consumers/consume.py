@@ -113,6 +113,8 @@ class Consumer:
         if now - self._last_lags_at >= _TICK_SECONDS:
             self._last_lags_at = now
             self._report.lags(source.lags(self._appender.claimed))
+            with self._log.connection() as connection:
+                source.require_ours(connection)
 
     def _jobs(self, generation: int, slices: Sequence[Slice]) -> Iterable[Job]:
         usage = [one for one in slices if one.topic == topics.USAGE]

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from kafka.errors import FencedInstanceIdError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 from msgspec import structs
 
 from consumers.kafka_client import client_options
 from consumers.message import Message
-from consumers.offsets import Claim, Held, look_again, take
+from consumers.offsets import Claim, Fenced, Held, look_again, take, taken_over
 from consumers.topics import feed_name
 from ledger.errors import DaybookError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from psycopg import Connection
     from psycopg.rows import DictRow
@@ -123,6 +123,22 @@ class KafkaSource:
                 if partition in self._held:
                     self._begin(partition, stands)
 
+    def require_ours(self, connection: Connection[DictRow]) -> None:
+        """Refuse when another consumer has taken over one of our partitions.
+
+        A claim finds that out too, but only once there is something to claim: Kafka may keep it from us that
+        we are no member any more, and then nothing ever comes.
+        """
+        with self._lock:
+            held = list(self._held.values())
+        lost = taken_over(connection, held) if held else set()
+        with self._lock:
+            # Not those that were revoked meanwhile, as it should be.
+            lost &= {(one.feed, one.partition) for one in self._held.values()}
+        if lost:
+            message = f"another consumer has taken over {len(lost)} of our partitions"
+            raise Fenced(message)
+
     def _begin(self, partition: TopicPartition, held: Held) -> None:
         self._held[partition] = held
         self._consumer.seek(partition, held.next_offset)
@@ -138,11 +154,15 @@ class KafkaSource:
                 self._new.add(partition)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget partitions that are another member's now."""
+        """Forget partitions that are another member's now; what was read ahead of the others goes too."""
         with self._lock:
             for partition in partitions:
                 self._new.discard(partition)
                 self._held.pop(partition, None)
+            for partition in self._held:
+                self._consumer.pause(partition)
+                self._new.add(partition)
+            self._held.clear()
 
     # -- reading --------------------------------------------------------------------------------------
 
@@ -152,15 +172,22 @@ class KafkaSource:
             polled = self._consumer.poll(int(timeout_seconds * 1000), max_records=max_records)
         except OffsetOutOfRangeError as error:
             raise self._gap(error) from error
+        except FencedInstanceIdError as error:
+            message = "another consumer has joined the group under this one's instance name"
+            raise Fenced(message) from error
         with self._lock:
             slices = [self._slice(partition, records) for partition, records in polled.items() if records]
         return [one for one in slices if one is not None]
 
     def _slice(self, partition: TopicPartition, records: Sequence[Record]) -> Slice | None:
         held = self._held.get(partition)
-        if held is None or records[0].offset < held.next_offset:
-            # Revoked, or read before it was taken.
+        if held is None:
+            # It was revoked meanwhile.
             return None
+        if records[0].offset < held.next_offset:
+            # Left out, they would be passed over: what comes next would be claimed from where they begin.
+            message = f"{partition} was read from before where it stands"
+            raise Unavailable(message)
         end = records[-1].offset + 1
         self._held[partition] = Held(held.feed, held.partition, held.epoch, end)
         claim = Claim(held.feed, held.partition, held.next_offset, end, held.epoch)
@@ -222,12 +249,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # the library 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._source.assigned(assigned)
 
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        # What is being appended is finished first: the next owner then begins after it.
-        self._source.revoked(revoked)
-        self._on_revoked()
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            # What is being appended is finished first: the next owner then begins after it.
+            self._source.revoked(revoked)
+            self._on_revoked()
 
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         self.on_partitions_revoked(lost)
 
 

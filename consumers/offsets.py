@@ -26,6 +26,12 @@ _TAKE: Final = (
     " RETURNING next_offset, owner_epoch"
 )
 _LOOK: Final = "SELECT next_offset, owner_epoch FROM daybook.feed_offsets WHERE feed = %s AND partition = %s"
+_TAKEN_OVER: Final = (
+    "SELECT held.feed, held.partition FROM unnest(%s::text[], %s::int[], %s::bigint[])"
+    " AS held (feed, partition, epoch) LEFT JOIN daybook.feed_offsets AS kept"
+    " ON kept.feed = held.feed AND kept.partition = held.partition AND kept.owner_epoch = held.epoch"
+    " WHERE kept.feed IS NULL"
+)
 # Compare and set: a claim must begin exactly where the last one ended. "Less than" would let a batch that was
 # polled ahead of a rollback skip the batch before it.
 _CLAIM: Final = (
@@ -77,6 +83,12 @@ def look_again(connection: Connection[DictRow], held: Held) -> Held:
     if row is None or row["owner_epoch"] != held.epoch:
         raise Fenced(f"another consumer has taken over partition {held.partition} of {held.feed}")
     return Held(held.feed, held.partition, held.epoch, row["next_offset"])
+
+
+def taken_over(connection: Connection[DictRow], held: Sequence[Held]) -> set[tuple[str, int]]:
+    """Name the partitions, of these, that another consumer has taken over since."""
+    columns = ([one.feed for one in held], [one.partition for one in held], [one.epoch for one in held])
+    return {(row["feed"], row["partition"]) for row in connection.execute(_TAKEN_OVER, columns)}
 
 
 @dataclass

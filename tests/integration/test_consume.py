@@ -341,6 +341,19 @@ def test_of_two_consumers_on_the_same_partitions_the_older_is_fenced_and_stops(w
     assert world.letters() == []
 
 
+def test_of_two_consumers_under_one_instance_name_the_older_is_fenced_and_stops(world: FeedWorld) -> None:
+    account = world.account()
+    with world.consuming(instance="one") as older:
+        world.send(*(world.event(account, f"event {number}") for number in range(20)))
+        eventually(lambda: len(world.stored()) == 20, "the first to be read")
+        with world.consuming(instance="one") as newer:
+            world.send(*(world.event(account, f"event {number}") for number in range(10, 40)))
+            eventually(lambda: older.failure, "the older to be fenced")
+            eventually(lambda: len(world.stored()) == 40, "the rest to be read")
+            assert newer.failure is None
+    assert isinstance(older.failure, Fenced)
+
+
 def owners(world: FeedWorld) -> int:
     with world.ingest_log.connection() as connection:
         row = connection.execute(

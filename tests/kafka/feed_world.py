@@ -101,10 +101,10 @@ class FeedWorld:
         self.producer.flush(timeout=60)
 
     @contextmanager
-    def consuming(self, **feed: Any) -> Iterator[InProcess]:
+    def consuming(self, instance: str | None = None, **feed: Any) -> Iterator[InProcess]:
         """Consume on a thread of this process."""
         settings = replace(self.settings, feed=replace(self.settings.feed, **feed))
-        running = InProcess(settings, self.ingest_log, self.acme.log)
+        running = InProcess(settings, self.ingest_log, self.acme.log, instance)
         running.thread.start()
         try:
             yield running
@@ -142,10 +142,10 @@ class FeedWorld:
 class InProcess:
     """A consumer on a thread."""
 
-    def __init__(self, settings: Settings, ingest_log: Log, app_log: Log) -> None:
+    def __init__(self, settings: Settings, ingest_log: Log, app_log: Log, instance: str | None) -> None:
         self.metrics = CollectorRegistry()
         self.consumer = make_consumer(
-            settings, topics.INBOUND, ingest_log, app_log, FeedMetrics(self.metrics)
+            settings, topics.INBOUND, ingest_log, app_log, FeedMetrics(self.metrics), instance
         )
         self.stop = threading.Event()
         self.failure: Exception | None = None

@@ -43,6 +43,7 @@ class Batch(UsageBatch):
         self.name = name
         self.outcome = outcome
         self.failure = failure
+        self.fails_early = False
         self.may_be_ready, self.may_end = threading.Event(), threading.Event()
         self.may_be_ready.set()
         self.may_end.set()
@@ -68,6 +69,8 @@ class Intakes:
         batch.begun.set()
         soon(batch.may_be_ready)
         batch.ready.set()
+        if batch.fails_early and batch.failure is not None:
+            raise batch.failure
         wait_for_turn()
         batch.in_turn.set()
         soon(batch.may_end)
@@ -284,7 +287,8 @@ def test_after_a_failure_was_dealt_with_appending_goes_on(world: World) -> None:
 def test_the_failure_that_came_first_is_the_one_that_is_told(world: World) -> None:
     failure = RuntimeError("the first failed")
     first = held(Batch("first", Outcome(), failure), before_ready)
-    second = held(good("second"), before_ready)
+    second = held(Batch("second", Outcome(), RuntimeError("so did the second")), before_ready)
+    second.fails_early = True
     world.give(world.job(first), world.job(second))
     soon(second.begun)
     first.may_be_ready.set()
