@@ -75,7 +75,7 @@ class Admission:
 
     def stamp(self, headers: Sequence[tuple[str, bytes]], topic: str, value: bytes) -> Stamp | None:
         """Read the edge's stamp, if the message carries one; a false one is refused."""
-        found = next((header for name, header in headers if name == HEADER), None)
+        found = next((header or b"" for name, header in headers if name == HEADER), None)
         if found is None:
             return None
         stamp = read_stamp(found, topic, value, self._key)

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -119,22 +120,23 @@ class Appender:
         if self._failure is not None:
             raise self._failure
 
-    def forget_failure(self) -> None:
-        """Go on after a failure."""
+    def forget_failure(self, passing: tuple[type[Exception], ...]) -> None:
+        """Go on after a failure that passes by itself; any other is raised."""
+        if self._failure is not None and not isinstance(self._failure, passing):
+            raise self._failure
         self._failure = None
 
     def finish(self) -> None:
         """Finish what is being appended, and end."""
         self.drain()
+        # Both may hang in the database: then they end with the process.
+        deadline = time.monotonic() + _DRAIN_SECONDS
         for _ in self._threads:
-            while any(thread.is_alive() for thread in self._threads):
-                try:
-                    self._jobs.put(None, timeout=_WAIT_SECONDS)
-                    break
-                except queue.Full:
-                    continue
+            with suppress(queue.Full):
+                self._jobs.put(None, timeout=max(0.0, deadline - time.monotonic()))
         for thread in self._threads:
-            thread.join(_DRAIN_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
 
     # -- the threads ----------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class Appender:
             except _Superseded:
                 pass
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread that reads deals with it
-                self._failure = self._failure or error
+                self._fail(error)
             finally:
                 self._end_turn(ticket)
             self._tick()
@@ -210,6 +212,12 @@ class Appender:
         if exceeded is not None:
             raise TooMuchBad(exceeded)
 
+    def _fail(self, error: Exception) -> None:
+        """Keep the first failure: what comes after it may be its consequence."""
+        with self._state:
+            if self._failure is None:
+                self._failure = error
+
     def _tick(self) -> None:
         """See to what waits, once a second, on one of the threads."""
         if self._failure is not None or not self._ticking.acquire(blocking=False):
@@ -220,7 +228,7 @@ class Appender:
                 self._usage.retry_parked()
                 self._messages.retry_parked()
         except Exception as error:  # noqa: BLE001 - as above
-            self._failure = error
+            self._fail(error)
         finally:
             self._ticking.release()
 

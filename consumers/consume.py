@@ -79,6 +79,9 @@ class Consumer:
                     self._delay_seconds = 0.0
                 except _PASSING as error:
                     self._wait_out(source, error, stop)
+            self._appender.finish()
+            # What the last batch found out must not be lost with it.
+            self._appender.forget_failure(_PASSING)
         except TooMuchBad as error:
             with self._log.connection() as connection:
                 stop_consumption(connection, self._clock(), str(error))
@@ -102,6 +105,8 @@ class Consumer:
         if source.unsettled:
             with self._log.connection() as connection:
                 source.settle(connection)
+            # How far they were read before says nothing of where they stand now.
+            self._appender.claimed.clear()
         generation = self._appender.generation
         slices = source.poll(_POLL_SECONDS, MAX_USAGE_ROWS)
         for job in self._jobs(generation, slices):
@@ -137,7 +142,7 @@ class Consumer:
             except _PASSING as again:
                 self._say_outage(again)
             else:
-                self._appender.forget_failure()
+                self._appender.forget_failure(_PASSING)
                 return
 
     def _next_delay(self) -> float:

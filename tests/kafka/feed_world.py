@@ -142,7 +142,9 @@ class FeedWorld:
 class InProcess:
     """A consumer on a thread."""
 
-    def __init__(self, settings: Settings, ingest_log: Log, app_log: Log, instance: str | None) -> None:
+    def __init__(
+        self, settings: Settings, ingest_log: Log, app_log: Log, instance: str | None = None
+    ) -> None:
         self.metrics = CollectorRegistry()
         self.consumer = make_consumer(
             settings, topics.INBOUND, ingest_log, app_log, FeedMetrics(self.metrics), instance

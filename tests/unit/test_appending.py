@@ -277,11 +277,21 @@ def test_after_a_failure_was_dealt_with_appending_goes_on(world: World) -> None:
     world.give(world.job(first))
     world.wait_for_failure(first)
     world.appender.drain()
-    world.appender.forget_failure()
+    world.appender.forget_failure((RuntimeError,))
     world.appender.raise_failure()
     world.give(world.job(good("again")))
     world.heard.wait_for(1)
     assert world.intakes.done == ["again"]
+
+
+def test_a_failure_that_does_not_pass_by_itself_is_not_forgotten(world: World) -> None:
+    first = Batch("first", Outcome(), RuntimeError("the first failed"))
+    world.give(world.job(first))
+    world.wait_for_failure(first)
+    with pytest.raises(RuntimeError, match="the first failed"):
+        world.appender.forget_failure((OSError,))
+    with pytest.raises(RuntimeError, match="the first failed"):
+        world.appender.raise_failure()
 
 
 def test_the_failure_that_came_first_is_the_one_that_is_told(world: World) -> None:
@@ -411,6 +421,29 @@ def test_finishing_ends_what_is_under_way_and_the_threads(world: World) -> None:
     soon(finished)
     assert threads() == []
     assert world.intakes.done == ["first"]
+
+
+def test_finishing_does_not_wait_for_ever_for_what_hangs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "_DRAIN_SECONDS", 0.2)
+    first, second = held(good("first"), before_end), held(good("second"), before_ready)
+    world.give(world.job(first), world.job(second))
+    soon(first.in_turn)
+    soon(second.begun)
+    soon(in_background(world.appender.finish))
+    # They end by themselves once they can: what tells them to waits for them.
+    first.may_end.set()
+    second.may_be_ready.set()
+    for _ in range(int(SECONDS * 100)):
+        if len(threads()) < 2:
+            break
+        threading.Event().wait(0.01)
+    world.appender.take(cast("Job", None))
+    for _ in range(int(SECONDS * 100)):
+        if not threads():
+            break
+        threading.Event().wait(0.01)
 
 
 def test_finishing_twice_or_before_the_start_is_nothing(world: World) -> None:
