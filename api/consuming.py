@@ -21,6 +21,7 @@ from api.replaying import make_intakes
 from consumers.bad_share import go_on, refuse_while_stopped
 from consumers.consume import Consumer
 from consumers.dead_letter_relay import relay, relay_producer
+from consumers.kafka_client import close_producer
 from consumers.kafka_source import Member
 from ledger.store import Log
 from projections.applier import UNREACHABLE, describe
@@ -119,7 +120,7 @@ def _relay_loop(settings: Settings, log: Log) -> Callable[[threading.Event], Non
             except (*UNREACHABLE, KafkaError) as error:
                 logger.warning("dead letters wait to be told of: %s", describe(error))
         if producer is not None:
-            producer.close(timeout=1)
+            close_producer(producer, 1)
 
     return run
 

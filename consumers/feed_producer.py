@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from kafka import KafkaProducer
@@ -25,7 +24,7 @@ from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.producer import ProduceRequest
 
-from consumers.kafka_client import client_options
+from consumers.kafka_client import client_options, close_producer
 from consumers.message import MAX_VALUE_BYTES
 from ledger.errors import TooLarge, Unavailable
 from schemas.topics import STRIPE, USAGE
@@ -63,6 +62,7 @@ class FeedProducer:
         self._making = threading.Lock()
         self._swapping = threading.Lock()
         self._line: _Line | None = None
+        self._closing: list[threading.Thread] = []
         self._failed = False
         self._rests_until = 0.0
         self._probing = threading.Lock()
@@ -105,6 +105,8 @@ class FeedProducer:
             line, self._line = self._line, None
         if line is not None:
             line.close()
+        for closing in self._closing:
+            closing.join(_CLOSE_SECONDS)
 
     def _open_line(self) -> _Line:
         """Give the line; while it is being made again after a failure, nobody else waits for it."""
@@ -141,7 +143,9 @@ class FeedProducer:
                 return
             self._line = None
             self._failed = True
-        threading.Thread(target=line.close, daemon=True, name="a line to Kafka closes").start()
+        closing = threading.Thread(target=line.close, daemon=True, name="a line to Kafka closes")
+        self._closing = [one for one in self._closing if one.is_alive()] + [closing]
+        closing.start()
 
 
 class _Line:
@@ -194,8 +198,9 @@ class _Line:
 
     def close(self) -> None:
         """Close the connections, once what is in flight is acknowledged or given up."""
-        with suppress(KafkaError):
-            self._producer.close(timeout=_CLOSE_SECONDS)
+        close_producer(self._producer, _CLOSE_SECONDS)
+        for network in self._networks:
+            network.close()
 
     def _make_network(self, **options: object) -> KafkaNetClient:
         """Make the producer's network client, with our gate before its way out."""

@@ -6,14 +6,18 @@ from socket import IPPROTO_TCP, SOCK_STREAM, AddressFamily, SocketKind
 from socket import socket as Socket  # noqa: N812 - the method below has the other name
 from typing import TYPE_CHECKING, Any, Final
 
+from kafka.errors import KafkaError
 from kafka.net.inet import KafkaNetSocket
 
 from ledger.settings import SettingsError
 
 if TYPE_CHECKING:
+    from kafka import KafkaProducer
+
     from ledger.feed_settings import FeedSettings
 
 _BOOTSTRAP_TIMEOUT_MS: Final = 10_000
+_FORCED_SECONDS: Final = 1.0
 
 
 _READ_BYTES: Final = 256 * 1024
@@ -81,3 +85,14 @@ def client_options(feed: FeedSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = feed.sasl_username
         options["sasl_plain_password"] = feed.sasl_password
     return options
+
+
+def close_producer(producer: KafkaProducer, patience_seconds: float) -> None:
+    """Close a producer once all it has is acknowledged, or when patience ends, whatever it has left."""
+    try:
+        producer.close(timeout=patience_seconds)
+    except KafkaError:
+        # It flushes first; when that is not done in time it raises, and its thread goes on sending for ever.
+        sender = producer._sender  # noqa: SLF001 - nothing public ends the thread
+        sender.force_close()
+        sender.join(_FORCED_SECONDS)
