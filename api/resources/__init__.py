@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from api.edge import OPERATIONS
+
+if TYPE_CHECKING:
+    from api.edge import Operation
 
 MODULES: Final = (
     "accounts",
@@ -23,6 +28,13 @@ MODULES: Final = (
 
 
 def load() -> None:
-    """Import every resource, which declares its operations."""
+    """Import every resource, which declares its operations; they stand in one order, whoever came first."""
     for name in MODULES:
         import_module(f"api.resources.{name}")
+    OPERATIONS.sort(key=_place)
+
+
+def _place(one: Operation) -> tuple[int, int]:
+    module = one.handler.__module__.rpartition(".")[2]
+    place = MODULES.index(module) if module in MODULES else len(MODULES)
+    return place, one.handler.__code__.co_firstlineno
