@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import select
@@ -93,14 +94,18 @@ class Served:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
         try:
+            return self._answer(request, seconds)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # An HTTPException and a ValueError: a killed server cut its answer off in the middle.
+            return Answer(0, str(error))
+
+    def _answer(self, request: urllib.request.Request, seconds: float) -> Answer:
+        try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - our own address
                 return Answer(answer.status, json.loads(answer.read()))
         except urllib.error.HTTPError as refused:
             with refused:
                 return Answer(refused.code, refused.read().decode())
-        except (OSError, ValueError) as error:
-            # ValueError: the answer was cut off in the middle.
-            return Answer(0, str(error))
 
 
 class Dev(Served):
