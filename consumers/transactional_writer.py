@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
 from kafka.partitioner.default import murmur2
 
-from consumers.kafka_client import client_options
+from consumers.kafka_client import client_options, close_producer
 from consumers.topics import MAX_OUTBOUND_BYTES, feed_name
 
 if TYPE_CHECKING:
@@ -109,11 +108,4 @@ class TransactionalWriter:
 
     def close(self) -> None:
         """Give it up: what was not committed never will be."""
-        try:
-            self._producer.close(_CLOSE_SECONDS)
-        except KafkaError:
-            # It raises before it has ended its thread, which would go on trying.
-            self._producer._sender.force_close()  # noqa: SLF001 - nothing public does it
-            self._producer._sender.join(_CLOSE_SECONDS)  # noqa: SLF001 - see above
-            with suppress(KafkaError):
-                self._producer.close(_CLOSE_SECONDS)
+        close_producer(self._producer, _CLOSE_SECONDS)

@@ -117,4 +117,5 @@ def leave(client: Client) -> None:
         client.close(timeout=0)
     except KafkaError:
         # 3.0.12 flushes first, and if that is not done in time it raises and its thread goes on sending.
+        # As in consumers.kafka_client, which this layer may not import; but the thread is not waited for.
         client._sender.force_close()  # noqa: SLF001 - nothing public ends the thread
