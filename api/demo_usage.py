@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from api.demo_world import END, MONTH
-from commands.usage import UsageFact, record_usage
+from commands.usage import record_usage
+from ledger.usage_row import UsageFact
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,10 +57,7 @@ class Traffic:
             (self._fact(day, one, hours[one.account]) for one in chosen), key=lambda f: f.occurred_at
         )
         for start in range(0, len(facts), _BATCH_EVENTS):
-            batch = [
-                msgspec.structs.replace(fact, index=index)
-                for index, fact in enumerate(facts[start : start + _BATCH_EVENTS])
-            ]
+            batch = facts[start : start + _BATCH_EVENTS]
             at = batch[-1].occurred_at + timedelta(seconds=1)
             self._world.plan_for(min(at, END - timedelta(seconds=1)), partial(self._send, batch=batch))
 
@@ -72,7 +70,6 @@ class Traffic:
         self._sent += 1
         meter = random.choices(_METERS, _METER_WEIGHTS)[0]
         return UsageFact(
-            index=0,
             event_id=f"evt-{self._sent:08}",
             source=_SOURCE,
             meter=meter,
@@ -85,7 +82,7 @@ class Traffic:
     def _send(self, now: datetime, batch: list[UsageFact]) -> None:
         """Send a batch, then a part of it again, as a gateway that lost the answer does."""
         self._record(now, batch)
-        again = [msgspec.structs.replace(fact, index=index) for index, fact in enumerate(batch[:_SENT_AGAIN])]
+        again = batch[:_SENT_AGAIN]
         if self._random.random() < 0.1:  # noqa: PLR2004 - how likely it is
             again[0] = _otherwise(again[0])
         self._record(now + timedelta(seconds=1), again)

@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledger import usage_row
+from msgspec.structs import replace
+
 from ledger.bulk import MAX_USAGE_ROWS
 from ledger.codec import decode_event, decode_state
 from ledger.events.account import AccountClosed, AccountRegistered
 from ledger.identifiers import MalformedId, stream_of
+from ledger.usage_row import usage_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,20 +20,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from commands.context import Context
-    from ledger.bulk import UsageOutcome
+    from ledger.bulk import UsageConflict
+    from ledger.usage_row import UsageFact, UsageRow
 
 _STANDING = (AccountRegistered.topic, AccountClosed.topic)
 
 
-class UsageFact(usage_row.UsageFact, frozen=True, kw_only=True):
-    """A usage event within the value domain, and which of its batch it is; its account not yet looked up."""
-
-    index: int
-
-
 @dataclass(frozen=True)
 class Rejection:
-    """A usage event that may not be recorded, and why."""
+    """Which of the facts given may not be recorded, and why."""
 
     index: int
     code: str
@@ -39,32 +36,26 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class KnownOtherwise:
-    """A usage event whose identity is known with other facts, and the known one's position."""
-
-    index: int
-    position: int
-
-
-@dataclass(frozen=True)
 class UsageResult:
-    """What became of a batch."""
+    """What became of the facts given; indexes are places among them."""
 
     accepted: int
     duplicates: int
-    conflicts: tuple[KnownOtherwise, ...]
+    conflicts: tuple[UsageConflict, ...]
     rejected: tuple[Rejection, ...]
     position: int | None
 
 
-def judge_standing(
-    context: Context, facts: Sequence[UsageFact]
-) -> tuple[list[UsageFact], tuple[Rejection, ...]]:
-    """Split facts into those whose account may be billed for them, and why the others may not be recorded."""
+def judge_standing(context: Context, facts: Sequence[UsageFact]) -> tuple[list[int], tuple[Rejection, ...]]:
+    """Give the indexes of the facts whose account may be billed for them, and why the others may not be."""
     standing = _standing(context, facts)
-    rejected = [refusal for fact in facts if (refusal := _refusal(fact, standing)) is not None]
+    rejected = [
+        refusal
+        for index, fact in enumerate(facts)
+        if (refusal := _refusal(index, fact, standing)) is not None
+    ]
     refused = {rejection.index for rejection in rejected}
-    return [fact for fact in facts if fact.index not in refused], tuple(rejected)
+    return [index for index in range(len(facts)) if index not in refused], tuple(rejected)
 
 
 def record_usage(context: Context, facts: Sequence[UsageFact]) -> UsageResult:
@@ -72,24 +63,20 @@ def record_usage(context: Context, facts: Sequence[UsageFact]) -> UsageResult:
     admitted, rejected = judge_standing(context, facts)
     accepted = duplicates = 0
     position: int | None = None
-    conflicts: list[KnownOtherwise] = []
+    conflicts: list[UsageConflict] = []
     for start in range(0, len(admitted), MAX_USAGE_ROWS):
         chunk = admitted[start : start + MAX_USAGE_ROWS]
-        outcome = _append(context, chunk)
+        outcome = context.log.append_usage([_row(context, facts[index]) for index in chunk])
         accepted += outcome.accepted
         duplicates += outcome.duplicates
-        conflicts += [KnownOtherwise(chunk[c.index].index, c.position) for c in outcome.conflicts]
+        conflicts += [replace(conflict, index=chunk[conflict.index]) for conflict in outcome.conflicts]
         assert outcome.position is not None, "a chunk is never empty"
         position = max(position or 0, outcome.position)
     return UsageResult(accepted, duplicates, tuple(conflicts), rejected, position)
 
 
-def _append(context: Context, chunk: Sequence[UsageFact]) -> UsageOutcome:
-    return context.log.append_usage([_row(context, fact) for fact in chunk])
-
-
-def _row(context: Context, fact: UsageFact) -> usage_row.UsageRow:
-    return usage_row.usage_row(
+def _row(context: Context, fact: UsageFact) -> UsageRow:
+    return usage_row(
         fact, context.book, context.actor, context.cause, accepted_at=context.now, booked_at=context.now
     )
 
@@ -118,12 +105,10 @@ def _account_streams(accounts: Iterable[str]) -> dict[UUID, str]:
     return streams
 
 
-def _refusal(fact: UsageFact, standing: dict[str, datetime | None]) -> Rejection | None:
+def _refusal(index: int, fact: UsageFact, standing: dict[str, datetime | None]) -> Rejection | None:
     if fact.account not in standing:
-        return Rejection(fact.index, "unknown_account", f"there is no account {fact.account}")
+        return Rejection(index, "unknown_account", f"there is no account {fact.account}")
     closed_at = standing[fact.account]
     if closed_at is not None and fact.occurred_at >= closed_at:
-        return Rejection(
-            fact.index, "account_closed", f"account {fact.account} was closed before this happened"
-        )
+        return Rejection(index, "account_closed", f"account {fact.account} was closed before this happened")
     return None

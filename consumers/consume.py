@@ -57,7 +57,6 @@ class Consumer:
         """Take the log as the ingest role sees it; nothing is joined yet."""
         self._log = log
         self._usage = usage
-        self._messages = messages
         self._settings = settings
         self._member = member
         self._report = report or Report()

@@ -77,11 +77,6 @@ class UsageBatch:
         self.records: list[Record] = []
         self.bad: list[Bad] = []
 
-    @property
-    def messages(self) -> int:
-        """Count the messages, good and bad."""
-        return len(self.rows) + len(self.bad)
-
     def only(self, indexes: Iterable[int]) -> UsageBatch:
         """Give a batch of some of the rows."""
         batch = UsageBatch(self.grants_version)

@@ -19,6 +19,8 @@ MAX_PROPERTY_VALUE_CHARACTERS: Final = 512
 MAX_QUANTITY_INTEGER_DIGITS: Final = 18
 MAX_QUANTITY_FRACTION_DIGITS: Final = 12
 MAX_AMOUNT_DIGITS: Final = 18
+# The least whole number that has more digits than a quantity may have.
+BEYOND_QUANTITIES: Final = 10**MAX_QUANTITY_INTEGER_DIGITS
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -90,6 +92,31 @@ def quantity_text(quantity: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return text or "0"
+
+
+def property_problem(value: object) -> str | None:
+    """Say what keeps the value of a usage event's property out of the value domain, or nothing."""
+    if isinstance(value, str):
+        # Nearly every text is plain, and then one look is enough; unlike others, it may be blank.
+        if len(value) <= MAX_PROPERTY_VALUE_CHARACTERS and (value.isprintable() or value.isspace()):
+            return None
+        return text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS)
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if abs(value) < BEYOND_QUANTITIES else "must have at most 18 digits"
+    if isinstance(value, Decimal):
+        return None if _has_few_digits(value) else "must have at most 18 and 12 digits"
+    return "must be text, a number, true, false or null"
+
+
+def _has_few_digits(value: Decimal) -> bool:
+    exponent = value.as_tuple().exponent
+    return (
+        isinstance(exponent, int)
+        and -MAX_QUANTITY_FRACTION_DIGITS <= exponent <= MAX_QUANTITY_INTEGER_DIGITS
+        and value.copy_abs() < BEYOND_QUANTITIES  # not abs(), which rounds to 28 digits
+    )
 
 
 def checked_time(value: datetime, field: str = "time") -> datetime:

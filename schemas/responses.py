@@ -228,7 +228,7 @@ class UsageConflictView(View):
     index = _whole()
     id = _text()
     source = _text()
-    position = _whole(allow_none=True)
+    position = _whole()
 
 
 class UsageRejectionView(View):

@@ -19,10 +19,10 @@ from ledger.values import (
     MAX_METER_CHARACTERS,
     MAX_PROPERTIES,
     MAX_PROPERTY_KEY_CHARACTERS,
-    MAX_PROPERTY_VALUE_CHARACTERS,
     MAX_QUANTITY_INTEGER_DIGITS,
     checked_quantity,
     checked_time,
+    property_problem,
     text_problem,
 )
 
@@ -31,11 +31,8 @@ BATCH: Final = "application/cloudevents-batch+json"
 ENVELOPE: Final = "application/json"
 CONTENT_TYPES: Final = (SINGLE, BATCH, ENVELOPE)
 MAX_BATCH: Final = 10_000
-_MAX_NUMBER: Final = Decimal(10) ** 18
 
 Errors = dict[str, list[str]]
-# A usage event within the value domain.
-WellFormed = UsageFact
 
 
 class CloudEvent(msgspec.Struct, frozen=True, gc=False):
@@ -189,39 +186,16 @@ def _quantity(data: dict[str, Any], errors: Errors) -> Decimal:
     return Decimal(0)
 
 
-def _is_plain(text: str) -> bool:
-    """Say whether a number is a few plain digits, as nearly all are: then there is nothing more to check."""
-    return len(text) <= MAX_QUANTITY_INTEGER_DIGITS and text.isascii() and text.isdecimal()
-
-
 def _properties(data: dict[str, Any], errors: Errors) -> dict[str, Any]:
     properties = {name: value for name, value in data.items() if name != "quantity"}
     if len(properties) > MAX_PROPERTIES:
         errors["data"] = [f"must have at most {MAX_PROPERTIES} properties"]
         return {}
     for name, value in properties.items():
-        problem = text_problem(name, MAX_PROPERTY_KEY_CHARACTERS) or _value_problem(value)
+        problem = text_problem(name, MAX_PROPERTY_KEY_CHARACTERS) or property_problem(value)
         if problem is not None:
             errors[f"data.{name[:MAX_PROPERTY_KEY_CHARACTERS]}"] = [problem]
     return properties
-
-
-def _value_problem(value: Any) -> str | None:
-    if value is None or isinstance(value, bool) or value == "":
-        return None
-    if isinstance(value, str):
-        blank = value.isspace() and len(value) <= MAX_PROPERTY_VALUE_CHARACTERS
-        return None if blank else text_problem(value, MAX_PROPERTY_VALUE_CHARACTERS)
-    if isinstance(value, int):
-        return None if abs(value) < _MAX_NUMBER else "must have at most 18 digits"
-    if isinstance(value, Decimal):
-        return None if abs(value) < _MAX_NUMBER and _digits(value) else "must have at most 18 and 12 digits"
-    return "must be text, a number, true, false or null"
-
-
-def _digits(value: Decimal) -> bool:
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and -12 <= exponent <= 18  # noqa: PLR2004 - the value domain's digits
 
 
 def _id_of(raw: bytes | msgspec.Raw) -> str | None:

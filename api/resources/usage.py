@@ -10,7 +10,7 @@ from flask import request
 
 from api.edge import Call, answer, operation
 from api.idempotency import StoredAnswer
-from commands.usage import UsageFact, judge_standing, record_usage
+from commands.usage import judge_standing, record_usage
 from consumers.outgoing import Outgoing
 from consumers.usage_batch import MAX_USAGE_BYTES
 from ledger.errors import UnsupportedContent
@@ -18,7 +18,7 @@ from ledger.identifiers import public_id
 from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key
 from schemas import responses
 from schemas.topics import USAGE
-from schemas.usage_wire import CONTENT_TYPES, ENVELOPE, Malformed, WellFormed, read_batch, read_event
+from schemas.usage_wire import CONTENT_TYPES, ENVELOPE, Malformed, read_batch, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from commands.usage import Rejection
     from consumers.feed_producer import FeedProducer
+    from ledger.usage_row import UsageFact
     from schemas.usage_wire import Errors
 
 
@@ -43,11 +44,19 @@ _DESCRIPTION: Final = (
 
 @dataclass(frozen=True)
 class _Judged:
-    """A request's events: those that may be recorded as far as they tell, their texts, and the others."""
+    """A request's events: what may be recorded as far as it tells, with texts and indexes, and the others."""
 
     facts: list[UsageFact] = field(default_factory=list)
-    texts: dict[int, bytes | msgspec.Raw] = field(default_factory=dict)
+    texts: list[bytes | msgspec.Raw] = field(default_factory=list)
+    # Which of the request's events each of the facts is.
+    indexes: list[int] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
+
+    def admit(self, index: int, fact: UsageFact, text: bytes | msgspec.Raw) -> None:
+        """Keep an event that may be recorded as far as it tells."""
+        self.facts.append(fact)
+        self.texts.append(text)
+        self.indexes.append(index)
 
     def reject(self, index: int, event_id: str | None, errors: Errors) -> None:
         """Leave an event out, and say why."""
@@ -55,9 +64,9 @@ class _Judged:
 
     def refuse(self, refusals: Iterable[Rejection]) -> list[dict[str, Any]]:
         """Give everything that was left out, in the events' order, once the accounts were looked at too."""
-        ids = {fact.index: fact.event_id for fact in self.facts}
         for refusal in refusals:
-            self.reject(refusal.index, ids[refusal.index], {"subject": [refusal.reason]})
+            event_id = self.facts[refusal.index].event_id
+            self.reject(self.indexes[refusal.index], event_id, {"subject": [refusal.reason]})
         return sorted(self.rejected, key=lambda one: int(one["index"]))
 
 
@@ -94,8 +103,7 @@ def _judge(call: Call, events: Sequence[bytes | msgspec.Raw]) -> _Judged:
         if errors:
             judged.reject(index, event.event_id, errors)
         else:
-            judged.facts.append(_fact(index, event))
-            judged.texts[index] = raw
+            judged.admit(index, event, raw)
     return judged
 
 
@@ -106,7 +114,7 @@ def _size(call: Call, raw: bytes | msgspec.Raw) -> Errors:
     return {"event": [f"must have at most {MAX_USAGE_BYTES} bytes"]}
 
 
-def _admission(call: Call, event: WellFormed) -> Errors:
+def _admission(call: Call, event: UsageFact) -> Errors:
     """Judge what depends on the book and the clock: how far off the time may lie, whose account it is."""
     errors: Errors = {}
     settings = call.edge.settings
@@ -121,31 +129,17 @@ def _admission(call: Call, event: WellFormed) -> Errors:
     return errors
 
 
-def _fact(index: int, event: WellFormed) -> UsageFact:
-    return UsageFact(
-        index=index,
-        event_id=event.event_id,
-        source=event.source,
-        meter=event.meter,
-        account=event.account,
-        quantity=event.quantity,
-        occurred_at=event.occurred_at,
-        properties=event.properties,
-    )
-
-
 def _record(call: Call, judged: _Judged) -> Response:
     """Record the events now, and answer with what became of each."""
     result = record_usage(call.context(), judged.facts)
-    by_index = {fact.index: fact for fact in judged.facts}
     body = {
         "accepted": result.accepted,
         "duplicates": result.duplicates,
         "conflicts": [
             {
-                "index": conflict.index,
-                "id": by_index[conflict.index].event_id,
-                "source": by_index[conflict.index].source,
+                "index": judged.indexes[conflict.index],
+                "id": judged.facts[conflict.index].event_id,
+                "source": judged.facts[conflict.index].source,
                 "position": conflict.position,
             }
             for conflict in result.conflicts
@@ -163,9 +157,7 @@ def _hand_on(call: Call, feed: FeedProducer, judged: _Judged) -> Response:
     if admitted:
         stamp = Stamp(accepted_at=call.now, book=call.book, actor=context.actor, cause=call.cause)
         key = stamp_key(context.settings.master_key)
-        feed.send_all(
-            [_message(fact.account, bytes(judged.texts[fact.index]), stamp, key) for fact in admitted]
-        )
+        feed.send_all([_message(judged.facts[at], judged.texts[at], stamp, key) for at in admitted])
     body = {
         "accepted": len(admitted),
         "duplicates": None if admitted else 0,
@@ -176,8 +168,9 @@ def _hand_on(call: Call, feed: FeedProducer, judged: _Judged) -> Response:
     return _answered(call, body, 202 if admitted else 200)
 
 
-def _message(account: str, text: bytes, stamp: Stamp, key: bytes) -> Outgoing:
-    return Outgoing(USAGE, account.encode(), text, ((HEADER, sign_stamp(stamp, USAGE, text, key)),))
+def _message(fact: UsageFact, text: bytes | msgspec.Raw, stamp: Stamp, key: bytes) -> Outgoing:
+    value = bytes(text)
+    return Outgoing(USAGE, fact.account.encode(), value, ((HEADER, sign_stamp(stamp, USAGE, value, key)),))
 
 
 def _answered(call: Call, body: dict[str, Any], status: int, position: int | None = None) -> Response:

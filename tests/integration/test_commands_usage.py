@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from commands.accounts import change_account, close_account
-from commands.usage import KnownOtherwise, Rejection, UsageFact, UsageResult, record_usage
+from commands.usage import Rejection, UsageResult, record_usage
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import usage_stream
-from ledger.usage_row import facts_digest
+from ledger.usage_row import UsageFact, facts_digest
 from tests.acme import NOON, Acme, acme_on, an_account, at
 from tests.examples import example_id
 
@@ -30,10 +30,9 @@ def acme(database: Database) -> Iterator[Acme]:
         yield founded
 
 
-def used(account: str, index: int = 0, **changes: Any) -> UsageFact:
+def used(account: str, number: int = 0, **changes: Any) -> UsageFact:
     fact = UsageFact(
-        index=index,
-        event_id=f"event {index}",
+        event_id=f"event {number}",
         source="gateway",
         meter="api_calls",
         account=account,
@@ -42,6 +41,11 @@ def used(account: str, index: int = 0, **changes: Any) -> UsageFact:
         properties={"region": "eu"},
     )
     return msgspec.structs.replace(fact, **changes)
+
+
+def told(result: UsageResult) -> list[tuple[int, int]]:
+    """Give which facts were in conflict, and with what stands at which position."""
+    return [(conflict.index, conflict.position) for conflict in result.conflicts]
 
 
 def test_usage_is_recorded_with_who_sent_it_and_when_it_happened(acme: Acme) -> None:
@@ -94,17 +98,17 @@ def test_the_time_is_no_fact_that_a_duplicate_must_share(acme: Acme) -> None:
 def test_a_known_identity_with_other_facts_is_a_conflict(acme: Acme, changes: dict[str, Any]) -> None:
     account = an_account(acme.live)
     first = record_usage(acme.live, [used(account)])
-    result = record_usage(acme.live, [used(account, 5, event_id="event 0", **changes), used(account, 6)])
+    result = record_usage(acme.live, [used(account, 6), used(account, **changes)])
     assert first.position is not None
     assert (result.accepted, result.duplicates) == (1, 0)
-    assert result.conflicts == (KnownOtherwise(5, first.position),)
+    assert told(result) == [(1, first.position)]
 
 
 def test_another_account_s_fact_under_a_known_identity_is_a_conflict(acme: Acme) -> None:
     ada, grace = an_account(acme.live), an_account(acme.live, "Grace")
     result = record_usage(acme.live, [used(ada), used(grace, 1, event_id="event 0")])
     assert result.position is not None
-    assert (result.accepted, result.conflicts) == (1, (KnownOtherwise(1, result.position),))
+    assert (result.accepted, told(result)) == (1, [(1, result.position)])
 
 
 def test_another_source_s_event_of_the_same_id_is_another_event(acme: Acme) -> None:
@@ -121,9 +125,9 @@ def test_the_order_of_properties_does_not_matter() -> None:
 
 @pytest.mark.parametrize("account", [example_id("acc", 404), "acc_?", "", "sub_01h455vb4pex5vsknk084sn02q"])
 def test_usage_of_an_account_that_is_not_there_is_rejected_alone(acme: Acme, account: str) -> None:
-    result = record_usage(acme.live, [used(account, 3), used(an_account(acme.live), 4)])
+    result = record_usage(acme.live, [used(an_account(acme.live)), used(account, 1)])
     assert result.accepted == 1
-    assert result.rejected == (Rejection(3, "unknown_account", f"there is no account {account}"),)
+    assert result.rejected == (Rejection(1, "unknown_account", f"there is no account {account}"),)
 
 
 def test_usage_of_another_book_s_account_is_rejected(acme: Acme) -> None:
@@ -170,10 +174,10 @@ def test_twelve_thousand_events_are_recorded_in_chunks(acme: Acme) -> None:
     assert (again.accepted, again.duplicates, again.position) == (0, 12_000, result.position)
 
 
-def test_an_index_is_the_caller_s_own_and_need_not_be_the_place_in_the_batch(acme: Acme) -> None:
+def test_an_index_is_a_place_in_what_was_given_whatever_of_it_is_rejected(acme: Acme) -> None:
     account = an_account(acme.live)
-    record_usage(acme.live, [used(account, 0)])
-    facts = [used("acc_?", 70), used(account, 80, event_id="event 0", meter="tokens")]
+    record_usage(acme.live, [used(account)])
+    facts = [used("acc_?", 1), used(account, 2), used("acc_?", 3), used(account, meter="tokens")]
     result = record_usage(acme.live, facts)
-    assert [rejection.index for rejection in result.rejected] == [70]
-    assert [conflict.index for conflict in result.conflicts] == [80]
+    assert [rejection.index for rejection in result.rejected] == [0, 2]
+    assert [conflict.index for conflict in result.conflicts] == [3]

@@ -15,6 +15,7 @@ from ledger.values import (
     checked_text,
     checked_time,
     instant_text,
+    property_problem,
     quantity_text,
     text_problem,
 )
@@ -149,6 +150,44 @@ def test_quantities_that_are_equal_have_equal_texts(text: str) -> None:
         return
     assert Decimal(quantity_text(quantity)) == quantity
     assert quantity_text(quantity.normalize()) == quantity_text(quantity)
+
+
+NUMBER, DIGITS = "must have at most 18 digits", "must have at most 18 and 12 digits"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, None),
+        (True, None),
+        ("", None),
+        (" " * 512, None),
+        ("ä" * 512, None),
+        ("a\tb", None),
+        ("a" * 513, "must have at most 512 characters"),
+        (" " * 513, "must not be empty"),
+        ("a\x00", "must not contain a NUL character"),
+        ("\ud800", "must not contain a lone surrogate"),
+        (-(10**18) + 1, None),
+        (10**18 - 1, None),
+        (10**18, NUMBER),
+        (-(10**18), NUMBER),
+        (Decimal("-0.000000000001"), None),
+        (Decimal("999999999999999999.999999999999"), None),
+        (Decimal("1E+17"), None),
+        (Decimal("1E+18"), DIGITS),
+        (Decimal("0E+19"), DIGITS),
+        (Decimal("0.0000000000001"), DIGITS),
+        (Decimal("-Infinity"), DIGITS),
+        (Decimal("NaN"), DIGITS),
+        (Decimal("sNaN"), DIGITS),
+        ([], "must be text, a number, true, false or null"),
+        ({}, "must be text, a number, true, false or null"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_property_s_value_is_within_the_domain_or_says_why_not(value: object, problem: str | None) -> None:
+    assert property_problem(value) == problem
 
 
 @pytest.mark.parametrize(

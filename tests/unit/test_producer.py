@@ -22,10 +22,11 @@ from kafka.partitioner import DefaultPartitioner
 
 from ledger.errors import Invalid
 from ledger.identifiers import public_id
+from ledger.usage_row import UsageFact
 from schemas.producer import Counts, Dropped, UsageProducer
 from schemas.producer_client import client_options, connect
 from schemas.producer_message import EventIds, Letterhead, key_of
-from schemas.usage_wire import Malformed, WellFormed, read_event
+from schemas.usage_wire import Malformed, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,7 +270,7 @@ def test_what_it_writes_is_read_by_the_consumer_as_it_was_meant(
         value = Letterhead("gateway", BOOK).cloud_event(event_id, ACCOUNT, meter, quantity, at, properties)
     except Invalid:
         return
-    assert read_event(value) == WellFormed(
+    assert read_event(value) == UsageFact(
         event_id=event_id,
         source="gateway",
         meter=meter,
