@@ -151,6 +151,7 @@ class _Supervisor:
                 self._say(f"Not ready yet: {body}")
                 complain_at = time.monotonic() + _PATIENCE_SECONDS
             self._look()
+            # Asked again: the service tells that it is ready only when asked, over HTTP.
             time.sleep(_POLL_SECONDS)
         return False
 
@@ -165,6 +166,7 @@ class _Supervisor:
         """Start again whatever dies, until told to stop."""
         while not self._stop.requested:
             self._look()
+            # Of several processes, any may end; and being told to stop is a value to look at (see `Stop`).
             time.sleep(_LOOK_SECONDS)
 
     def _look(self) -> None:

@@ -191,6 +191,7 @@ class Call:
             if time.monotonic() > deadline:
                 message = f"the projections have not reached position {wanted} yet"
                 raise Unavailable(message)
+            # Asked again: projections are another process's, and tell nobody that they have moved.
             time.sleep(_POLL_SECONDS)
 
 

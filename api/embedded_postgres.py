@@ -102,6 +102,7 @@ class EmbeddedPostgres:
             if self._answers():
                 return launched
             self._give_up_after(time.monotonic() - began)
+            # Nothing tells that a server answers but asking it.
             time.sleep(POLL_SECONDS)
 
     def restart(self, *, immediate: bool = False) -> None:
@@ -175,5 +176,6 @@ class EmbeddedPostgres:
         while self.postmaster_pid == pid:
             if time.monotonic() > deadline:
                 return False
+            # Looked at: a server that was taken over is not our child, and only children are waited for.
             time.sleep(POLL_SECONDS)
         return True

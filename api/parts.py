@@ -28,6 +28,7 @@ def run_until_stopped(
         parts = [_Part(name, run, stop, logger) for name, run in loops.items()]
         for part in parts:
             part.start()
+        # Looked at: a handler of signals may set no event (see `Stop`), and a thread's end sets none.
         while not asked.requested and all(part.is_alive() for part in parts):
             time.sleep(_LOOK_SECONDS)
         # When one has failed, all stop, and whoever looks after the process starts it again.

@@ -26,6 +26,7 @@ def require_free_port(host: str, port: int, patience_seconds: float = 1.0) -> No
     while (reason := _refusal(host, port)) is not None:
         if time.monotonic() > deadline:
             raise PortBusy(f"Port {port} on {host} cannot be used ({reason}); choose another with --port.")
+        # Nothing tells that a port has become free but trying it.
         time.sleep(_POLL_SECONDS)
 
 

@@ -23,7 +23,6 @@ _ROOT: Final = Path(__file__).parents[1]
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 5.0
 _STEADY_SECONDS: Final = 5.0
-_POLL_SECONDS: Final = 0.02
 _WATCH_SECONDS: Final = 0.5
 _STANDARD_INPUT: Final = 0
 _GO: Final = b"\n"
@@ -66,6 +65,7 @@ def _watch(wait: Callable[[], object]) -> None:
 
 
 def _wait_while_parent_is(parent: int) -> None:
+    # Looked at, where no signal comes of a parent's end.
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
 
@@ -168,15 +168,17 @@ class Family:
         for child in self._children:
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
-        while time.monotonic() < deadline and any(_alive(child) for child in self._children):
-            time.sleep(_POLL_SECONDS)
+        for child in self._children:
+            _wait(child, deadline)
         for child in self._children:
             _signal(child, signal.SIGKILL)
             child.forget()
 
 
-def _alive(child: Child) -> bool:
-    return child.process is not None and child.process.poll() is None
+def _wait(child: Child, deadline: float) -> None:
+    if child.process is not None:
+        with suppress(subprocess.TimeoutExpired):
+            child.process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _signal(child: Child, request: signal.Signals) -> None:

@@ -54,7 +54,7 @@ def _consume(world: FeedWorld, owner: psycopg.Connection[Any], messages: int) ->
         began, first = time.perf_counter(), offsets_read(owner)
         read, told = first, first
         while read < messages:
-            time.sleep(0.05)
+            time.sleep(0.05)  # seldom enough to cost the database nothing that is measured
             assert process.poll() is None, "the consumer has ended"
             read = offsets_read(owner)
             if read - told >= messages / 10:

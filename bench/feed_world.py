@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from tests.kafka.broker import Cluster
 
-PARTITIONS: Final = 4
 SOURCE: Final = "gateway/eu-1"
 _FOUNDED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _CHUNK: Final = 50_000
@@ -144,4 +143,4 @@ def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.0
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the benchmark does not get on"
-        time.sleep(every)
+        time.sleep(every)  # what is waited for is another process's, and is asked again

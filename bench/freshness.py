@@ -78,7 +78,7 @@ def _publish(world: FeedWorld, sent: dict[str, list[float]], seconds: float) -> 
                 value = world.event(events, account)
                 sent[account].append(time.perf_counter())
                 producer.send(topics.USAGE, value, account.encode())
-            time.sleep(_TURN_SECONDS)
+            time.sleep(_TURN_SECONDS)  # the load's pace: what is due by then is sent at once
         producer.flush(timeout=60)
 
 
@@ -98,7 +98,7 @@ def _watch(
             arrived = total - before.get(account, 0)
             ages += [now - at for at in sent[account][seen[account] : arrived]]
             seen[account] = arrived
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_LOOK_SECONDS)  # as a reader who looks again would; an age is found this much too high
     return ages
 
 
