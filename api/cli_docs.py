@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _events_page() -> str:
-    from ledger.catalogue import event_catalogue_markdown
+    from ledger.event_reference import event_catalogue_markdown
 
     return event_catalogue_markdown()
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from inspect import getdoc
 from pathlib import Path
 
-from ledger.catalogue import event_catalogue_markdown
+from ledger.event_reference import event_catalogue_markdown
 from ledger.events import EVENT_CLASSES
 
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"
