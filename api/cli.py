@@ -13,7 +13,10 @@ from api.cli_demo import demo
 from api.cli_dev import dev
 from api.cli_docs import docs
 from api.cli_feed import epoch, publish, topics
+from api.cli_invoices import invoice
+from api.cli_plans import plans
 from api.cli_projections import rebuild_command, timeline, verify_command
+from api.cli_schedule import schedule
 from api.cli_services import project, serve
 from api.cli_support import explain
 from ledger.settings import VARIABLES
@@ -44,10 +47,13 @@ for _command in (
     project,
     consume,
     publish,
+    schedule,
     topics,
     epoch,
     dead_letters,
+    plans,
     timeline,
+    invoice,
     rebuild_command,
     verify_command,
     docs,

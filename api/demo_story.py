@@ -12,7 +12,13 @@ from commands.accounts import close_account, register_account
 from commands.invoicing import pay_invoice, void_invoice
 from commands.keys import issue_key, resume_key, revoke_key, rotate_key, suspend_key
 from commands.plans import create_plan
-from commands.subscriptions import cancel_subscription, change_plan, renew_subscription, subscribe
+from commands.subscriptions import (
+    Wish,
+    advance_subscription,
+    cancel_subscription,
+    change_subscription,
+    subscribe,
+)
 from ledger.events import Actor
 
 if TYPE_CHECKING:
@@ -168,7 +174,7 @@ class Story:
     def _renew(self, now: datetime, customer: Customer, random: Random) -> None:
         if customer.subscription is None:
             return
-        done = renew_subscription(self._world.context(now, _SCHEDULER), customer.subscription)
+        done = advance_subscription(self._world.context(now, _SCHEDULER), customer.subscription)
         ended = done.result.invoice is None
         self._world.counts["subscriptions ended" if ended else "renewals"] += 1
         if ended:
@@ -179,7 +185,8 @@ class Story:
     def _upgrade(self, now: datetime, customer: Customer) -> None:
         if customer.subscription is not None and customer.plan + 1 < len(PLANS):
             customer.plan += 1
-            change_plan(self._world.context(now), customer.subscription, self._world.plans[customer.plan])
+            wish = Wish(plan=self._world.plans[customer.plan])
+            change_subscription(self._world.context(now), customer.subscription, wish)
             self._world.counts["upgrades"] += 1
             if now >= MONTH and customer.keys and self._world.featured is None:
                 self._world.featured = customer.account
@@ -187,8 +194,8 @@ class Story:
     def _downgrade(self, now: datetime, customer: Customer) -> None:
         if customer.subscription is not None and customer.plan > 0:
             customer.plan -= 1
-            plan = self._world.plans[customer.plan]
-            change_plan(self._world.context(now), customer.subscription, plan, at_period_end=True)
+            wish = Wish(plan=self._world.plans[customer.plan], at_period_end=True)
+            change_subscription(self._world.context(now), customer.subscription, wish)
             self._world.counts["downgrades"] += 1
 
     def _cancel(self, now: datetime, customer: Customer) -> None:

@@ -104,6 +104,7 @@ def _children(settings: Settings, variables: Mapping[str, str], port: int) -> li
     children = [
         Child(("serve", "--host", _HOST, "--port", str(port), "--workers", _WORKERS), environment),
         Child(("project",), environment),
+        Child(("schedule",), environment),
     ]
     if settings.feed.bootstrap_servers is not None:
         # What the server hands on to Kafka must be read again.

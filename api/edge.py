@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from commands.keys import CheckedKey
+    from commands.ports import Measure
     from consumers.feed_producer import FeedProducer
     from ledger.settings import Settings
     from ledger.store import Log
@@ -42,13 +43,14 @@ _encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 @dataclass(frozen=True)
 class Edge:
-    """What every request shares: log, settings, clock, source of randomness, and the way to Kafka if any."""
+    """What every request shares: log, settings, clock, randomness, the way to Kafka if any, what was used."""
 
     log: Log
     settings: Settings
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
     feed: FeedProducer | None = None
+    measure: Measure | None = None
     _kinds: dict[str, str] = field(default_factory=dict)
 
     def kind_of(self, book: UUID, principal: str) -> str:
@@ -159,7 +161,16 @@ class Call:
         owner = self.checked.key.owner
         kind = "account" if self.own_account else edge.kind_of(self.book, owner)
         actor = Actor(principal=owner, kind=kind, key=self.checked.key.key)
-        return Context(edge.log, edge.settings, self.book, actor, self.cause, self.now, edge.random_bytes)
+        return Context(
+            edge.log,
+            edge.settings,
+            self.book,
+            actor,
+            self.cause,
+            self.now,
+            edge.random_bytes,
+            measure=edge.measure,
+        )
 
     def write(
         self, command: Callable[[Context], Done[R]], view: Callable[[R], Any], status: int = 200
@@ -181,18 +192,25 @@ class Call:
     def wait_for(self, connection: Connection[Any], *projections: str) -> None:
         """Wait until projections have read as far as the caller asks with `at_least`."""
         wanted = self.query.get("at_least")
-        if wanted is None:
-            return
-        deadline = time.monotonic() + _WAIT_SECONDS
-        reached = _position_of(connection, projections)
-        if reached < wanted:
-            wanted = _last_of_book(connection, reached, wanted)
-        while _position_of(connection, projections) < wanted:
-            if time.monotonic() > deadline:
-                message = f"the projections have not reached position {wanted} yet"
-                raise Unavailable(message)
-            # Asked again: projections are another process's, and tell nobody that they have moved.
-            time.sleep(_POLL_SECONDS)
+        if wanted is not None:
+            _wait(connection, wanted, projections)
+
+    def wait_for_all(self, connection: Connection[Any], *projections: str) -> None:
+        """Wait until projections have read all there is: for what must be as it is now."""
+        _wait(connection, max(self.log.head(), self.query.get("at_least") or 0), projections)
+
+
+def _wait(connection: Connection[Any], wanted: int, projections: Sequence[str]) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    reached = _position_of(connection, projections)
+    if reached < wanted:
+        wanted = _last_of_book(connection, reached, wanted)
+    while _position_of(connection, projections) < wanted:
+        if time.monotonic() > deadline:
+            message = f"the projections have not reached position {wanted} yet"
+            raise Unavailable(message)
+        # Asked again: the projection is another process's, and tells nobody that it has moved.
+        time.sleep(_POLL_SECONDS)
 
 
 def _last_of_book(connection: Connection[Any], after: int, through: int) -> int:

@@ -45,7 +45,22 @@ _USAGE_CONTENT: Final[dict[str, Any]] = {
     },
 }
 _ACCEPTED: Final = 202
-_OTHER_CONTENT: Final = {"/metrics": "text/plain", "/docs": "text/html"}
+_JSON: Final = "application/json"
+# What is answered with, where it is not JSON alone.
+_OTHER_CONTENT: Final[dict[str, tuple[str, ...]]] = {
+    "/metrics": ("text/plain",),
+    "/docs": ("text/html",),
+    **{
+        f"{one}{suffix}": kinds
+        for one in ("/v1/invoices/{invoice}", "/v1/credit-notes/{credit_note}")
+        for suffix, kinds in {
+            "/document": ("text/html", "application/pdf", "text/csv", _JSON),
+            ".html": ("text/html",),
+            ".pdf": ("application/pdf",),
+            ".csv": ("text/csv",),
+        }.items()
+    },
+}
 
 
 def name_of(schema: Any) -> str:
@@ -125,12 +140,16 @@ def _header_parameters(one: Operation) -> list[dict[str, Any]]:
 
 
 def _success(one: Operation, status: int) -> dict[str, Any]:
-    content_type = _OTHER_CONTENT.get(one.path, "application/json")
-    schema: Any = one.answer if one.answer is not None else {"type": "object"}
-    if content_type != "application/json":
-        schema = {"type": "string"}
     description = "Taken; Kafka has it, and the rest follows." if status == _ACCEPTED else "Done."
-    return {"description": description, "content": {content_type: {"schema": schema}}}
+    content = {kind: {"schema": _answered(one, kind)} for kind in _OTHER_CONTENT.get(one.path, (_JSON,))}
+    return {"description": description, "content": content}
+
+
+def _answered(one: Operation, content_type: str) -> Any:
+    if content_type == _JSON:
+        return one.answer if one.answer is not None else {"type": "object"}
+    binary = {} if content_type.startswith("text/") else {"format": "binary"}
+    return {"type": "string", **binary}
 
 
 def _refusals(one: Operation) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from marshmallow import Schema
-
 from api.edge import OPERATIONS, Operation
 from api.openapi import name_of
-from schemas import responses
+from schemas.responses import ProblemView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from marshmallow import Schema
 
 
 def markdown() -> str:
@@ -54,14 +54,32 @@ def _inline(schema: type[Schema]) -> str:
 
 
 def _nested() -> list[type[Schema]]:
-    kinds = [kind for kind in vars(responses).values() if isinstance(kind, type) and issubclass(kind, Schema)]
-    return sorted((kind for kind in kinds if kind is not Schema), key=name_of)
+    """List what the bodies and answers of all operations have inside, however deep, by name."""
+    found: dict[str, type[Schema]] = {name_of(ProblemView): ProblemView}
+    waiting = [kind for one in OPERATIONS for kind in (one.body, one.answer) if kind is not None]
+    while waiting:
+        for field in waiting.pop()().fields.values():
+            inside = _inside(field)
+            if inside is not None and name_of(inside) not in found:
+                found[name_of(inside)] = inside
+                waiting.append(inside)
+    return [found[name] for name in sorted(found)]
+
+
+def _inside(field: Any) -> type[Schema] | None:
+    inner = getattr(field, "inner", None) or getattr(field, "value_field", None)
+    if inner is not None:
+        return _inside(inner)
+    nested: type[Schema] | None = getattr(field, "nested", None)
+    return nested
 
 
 @cache
 def readable() -> str:
     """Write the reference as one HTML page that loads nothing from anywhere."""
     rows = [_section(tag) for tag in dict.fromkeys(one.tag for one in OPERATIONS)]
+    inside = "".join(f"<h3>{escape(name_of(kind))}</h3>{_fields(kind)}" for kind in _nested())
+    rows.append(f'<section id="inside"><h2>What is inside</h2>{inside}</section>')
     return _PAGE.format(
         title="Daybook",
         contents="".join(
@@ -109,14 +127,21 @@ def _kind(field: Any) -> str:
 
 _WORDS: Final = {
     "AwareDateTime": "instant",
+    "Boolean": "true or false",
+    "ChosenId": "id",
+    "CurrencyAmounts": "amounts by currency",
     "Date": "day",
+    "DecimalText": "decimal number",
     "Dict": "object",
+    "EventCount": "whole number",
     "Integer": "whole number",
+    "Metadata": "texts by name",
     "PublicId": "id",
     "QueryInteger": "whole number",
     "Raw": "position or instant",
     "String": "text",
     "StrictInteger": "whole number",
+    "TrueOrFalse": "true or false",
 }
 
 

@@ -1,13 +1,16 @@
-"""Commands on invoices: draft, finalize, pay, void, each with its journal entry in the same transaction."""
+"""Commands on invoices: finalize, pay, give up, void, each with its journal entry in the same transaction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from commands.context import Done, Unit, execute
+from commands.settling import give_credit_back, settle_by_credit
 from commands.streams import account_stream, new_id, number_series_stream, stream_or_not_found
 from ledger import posting
+from ledger.crediting import left_of
 from ledger.errors import PaymentDiffers
 from ledger.events.invoice import InvoiceNumberTaken
 from ledger.events.payment import PaymentReceived
@@ -27,6 +30,18 @@ if TYPE_CHECKING:
     from ledger.streams.base import Stream
     from ledger.streams.book import Book
     from ledger.streams.invoice import Invoice
+
+
+@dataclass(frozen=True)
+class Told:
+    """A payment as it is told of; its id follows from its method and reference, if it has one."""
+
+    payment: str
+    amount: int
+    currency: str
+    method: str
+    reference: str | None
+    received_at: datetime
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,11 @@ def add_entry(unit: Unit, entry: JournalEntryPosted | None, occurred_at: datetim
 def add_finalized(
     unit: Unit, drafted: Stream[Invoice], account: Account, book: Book, occurred_at: datetime
 ) -> Stream[Invoice]:
-    """Finalize a draft: take the next number, post the entry."""
+    """Finalize a draft: take the next number, post the entry, settle it by what credit there is."""
     draft = invoices.require(drafted.state).draft
     seller = book.billing_entities[draft.billing_entity]
     series = number_series_stream(unit.context.book, seller.billing_entity, seller.invoice_series)
-    number = unit.context.log.version_of(unit.context.book, series) + 1
+    number = unit.next_version(series)
     unit.add_at(
         series,
         number,
@@ -68,10 +83,11 @@ def add_finalized(
     )
     events = invoices.finalize(drafted.state, account, book, number, occurred_at)
     finalized = unit.add(stream_of("inv", draft.invoice), drafted, invoices.evolve, events, occurred_at)
-    fact = _fact(unit, invoices.require(finalized.state), book, "invoice_finalized", occurred_at)
+    fact_of = partial(_fact, unit, invoices.require(finalized.state), book)
+    fact = fact_of("invoice_finalized", occurred_at)
     total = invoices.totals_of(draft.lines).total
     add_entry(unit, posting.invoice_finalized(fact, posting.shares_of(draft.lines), total), occurred_at)
-    return finalized
+    return settle_by_credit(unit, finalized, fact_of, occurred_at)
 
 
 def finalize_invoice(context: Context, invoice: str) -> Done[Stream[Invoice]]:
@@ -98,37 +114,55 @@ def pay_invoice(
 ) -> Done[Paid]:
     """Record a payment and apply it to an invoice; with a reference, telling of it again changes nothing."""
     stream = stream_or_not_found("inv", invoice)
-    happened_at = received_at or context.now
     checked_text(method, MAX_IDENTITY_CHARACTERS, "method")
     payment = _payment_id(context, method, reference)
+    told = Told(payment, amount, currency, method, reference, received_at or context.now)
+    return execute(context, lambda unit: add_payment(unit, unit.load(invoices.evolve, stream), told))
 
-    def decide(unit: Unit) -> Paid:
-        loaded = unit.load(invoices.evolve, stream)
-        known = _known_payment(unit, payment)
-        if known is not None:
-            _require_same(known, loaded, payment, amount, currency)
-            return Paid(known, loaded)
-        events = invoices.apply_payment(loaded.state, payment, amount, currency)
-        settled = unit.add(stream, loaded, invoices.evolve, events, happened_at)
-        received = PaymentReceived(
-            payment=payment,
-            account=invoices.require(settled.state).draft.account,
-            amount=amount,
-            currency=currency,
-            method=method,
-            reference=reference,
-            received_at=happened_at,
-        )
-        unit.add_first(stream_of("pay", payment), received, happened_at)
-        fact = _fact(
-            unit, invoices.require(settled.state), load_book(unit), "payment_received", happened_at, payment
-        )
-        add_entry(
-            unit, posting.payment_received(fact, amount, through_processor=method == "stripe"), happened_at
-        )
-        return Paid(received, settled)
 
-    return execute(context, decide)
+def payment_told(
+    context: Context, amount: int, currency: str, method: str, reference: str | None = None
+) -> Told:
+    """Name a payment that was received just now."""
+    return Told(_payment_id(context, method, reference), amount, currency, method, reference, context.now)
+
+
+def add_payment(unit: Unit, loaded: Stream[Invoice], told: Told) -> Paid:
+    """Record a payment within a unit and apply it to an invoice."""
+    known = _known_payment(unit, told.payment)
+    if known is not None:
+        _require_same(known, loaded, told.payment, told.amount, told.currency)
+        return Paid(known, loaded)
+    events = invoices.apply_payment(loaded.state, told.payment, told.amount, told.currency)
+    before, happened_at = invoices.require(loaded.state), told.received_at
+    stream = stream_of("inv", before.draft.invoice)
+    settled = unit.add(stream, loaded, invoices.evolve, events, happened_at)
+    received = PaymentReceived(
+        payment=told.payment,
+        account=before.draft.account,
+        amount=told.amount,
+        currency=told.currency,
+        method=told.method,
+        reference=told.reference,
+        received_at=happened_at,
+    )
+    unit.add_first(stream_of("pay", told.payment), received, happened_at)
+    fact = _fact(unit, before, load_book(unit), "payment_received", happened_at, told.payment)
+    add_entry(unit, _payment_entry(before, fact, told.amount, told.method), happened_at)
+    return Paid(received, settled)
+
+
+def _payment_entry(
+    before: Invoice, fact: posting.Fact, amount: int, method: str
+) -> JournalEntryPosted | None:
+    """Post a payment: of what was given up nothing is receivable any more, so it is recovered."""
+    through_processor = method == "stripe"
+    if not before.written_off:
+        return posting.payment_received(fact, amount, through_processor=through_processor)
+    bad_debt = posting.bad_debt_in(posting.shares_left(left_of(before)), before.written_off)
+    after = before.recovered + amount
+    undone = min(bad_debt, after) - min(bad_debt, before.recovered)
+    return posting.payment_recovered(fact, amount, undone, through_processor=through_processor)
 
 
 def _known_payment(unit: Unit, payment: str) -> PaymentReceived | None:
@@ -158,7 +192,7 @@ def _payment_id(context: Context, method: str, reference: str | None) -> str:
 
 
 def void_invoice(context: Context, invoice: str, reason: str) -> Done[Stream[Invoice]]:
-    """Take an unpaid invoice back whole and post the reversal."""
+    """Take an unpaid invoice back whole, give back what credit settled it, and post the reversal."""
     stream = stream_or_not_found("inv", invoice)
 
     def decide(unit: Unit) -> Stream[Invoice]:
@@ -166,14 +200,39 @@ def void_invoice(context: Context, invoice: str, reason: str) -> Done[Stream[Inv
         events = invoices.void(loaded.state, reason)
         if not events:
             return loaded
-        voided = unit.add(stream, loaded, invoices.evolve, events)
+        fact_of = partial(_fact, unit, invoices.require(loaded.state), load_book(unit))
+        given_back = give_credit_back(unit, loaded, fact_of)
+        voided = unit.add(stream, given_back, invoices.evolve, events)
         state = invoices.require(voided.state)
-        fact = _fact(unit, state, load_book(unit), "invoice_voided", context.now)
+        fact = fact_of("invoice_voided", context.now)
         total = invoices.totals_of(state.draft.lines).total
         add_entry(unit, posting.invoice_voided(fact, posting.shares_of(state.draft.lines), total))
+        if state.written_off:
+            shares = posting.shares_left(left_of(state))
+            undone = fact_of("invoice_write_off_reversed", context.now)
+            add_entry(unit, posting.invoice_write_off_reversed(undone, shares, state.written_off))
         return voided
 
     return execute(context, decide)
+
+
+def mark_uncollectible(context: Context, invoice: str, reason: str) -> Done[Stream[Invoice]]:
+    """Give up what an invoice still asks for; what is paid of it all the same is recovered."""
+    stream = stream_or_not_found("inv", invoice)
+    return execute(context, lambda unit: give_up(unit, unit.load(invoices.evolve, stream), reason))
+
+
+def give_up(unit: Unit, loaded: Stream[Invoice], reason: str) -> Stream[Invoice]:
+    """Give up, within a unit, what an invoice still asks for."""
+    events = invoices.mark_uncollectible(loaded.state, reason)
+    draft = invoices.require(loaded.state).draft
+    marked = unit.add(stream_of("inv", draft.invoice), loaded, invoices.evolve, events)
+    if events:
+        state = invoices.require(marked.state)
+        fact = _fact(unit, state, load_book(unit), "invoice_uncollectible", unit.context.now)
+        shares = posting.shares_left(left_of(state))
+        add_entry(unit, posting.invoice_uncollectible(fact, shares, state.written_off))
+    return marked
 
 
 def _fact(

@@ -55,7 +55,7 @@ class PreparedKey:
 
 @dataclass(frozen=True)
 class CheckedKey:
-    """A key that opens: whose it is, in which book, and all the scopes it holds."""
+    """A key that was presented: whose it is, in which book, and all the scopes it holds."""
 
     book: UUID
     key: ApiKey
@@ -173,6 +173,11 @@ def _keep(context: Context, prepared: PreparedKey) -> keys.Secret:
 
 def check_key(log: Log, settings: Settings, text: str, now: datetime) -> CheckedKey:
     """Find the key of a secret and see that it opens, straight from the log: a revocation holds at once."""
+    return require_open(find_key(log, settings, text), now)
+
+
+def find_key(log: Log, settings: Settings, text: str) -> CheckedKey:
+    """Find the key of a secret, in whatever book it is, whether it opens or not."""
     presented = read_secret(text, settings.key_prefix)
     if presented is None:
         raise _refused()
@@ -180,11 +185,16 @@ def check_key(log: Log, settings: Settings, text: str, now: datetime) -> Checked
     state = fold(keys.evolve, recorded).state
     if state is None or not secret_matches(text, settings.pepper(state.pepper_version), state.secret_hash):
         raise _refused()
-    status = keys.status_at(state, now)
+    return CheckedKey(recorded[0].metadata.book, state, presented.mode, keys.granted(state))
+
+
+def require_open(found: CheckedKey, now: datetime) -> CheckedKey:
+    """Give the key, or refuse: it does not open at this time of its book."""
+    status = keys.status_at(found.key, now)
     if status != "active":
         message = f"the key is {status}"
         raise Unauthenticated(message)
-    return CheckedKey(recorded[0].metadata.book, state, presented.mode, keys.granted(state))
+    return found
 
 
 def _refused() -> Unauthenticated:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from ledger.errors import NotFound, VersionConflict
 from ledger.identifiers import MalformedId, derive, public_id, stream_of
+from ledger.streams.coupon import coupon_id
+from ledger.streams.meter import meter_id
 
 if TYPE_CHECKING:
     from commands.context import Context
@@ -29,6 +31,17 @@ def stream_or_not_found(prefix: str, text: str) -> UUID:
 def account_stream(account: str) -> UUID:
     """Give an account's stream."""
     return stream_or_not_found("acc", account)
+
+
+def meter_stream(book: UUID, code: str) -> UUID:
+    """Give the stream of the meter that has a code."""
+    return stream_of("meter", meter_id(book, code))
+
+
+def find_coupon(book: UUID, coupon: str) -> UUID:
+    """Give the stream of a coupon, named by its id or by the code that people type."""
+    named = coupon if coupon.startswith("coup_") else coupon_id(book, coupon)
+    return stream_or_not_found("coup", named)
 
 
 def number_series_stream(book: UUID, billing_entity: str, series: str) -> UUID:

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from commands.accounts import change_account, close_account, register_account
+from commands.clock import time_in_book
 from commands.context import Context
 from commands.dead_letters import Both
 from commands.keys import (
@@ -20,7 +21,13 @@ from commands.keys import (
     suspend_key,
 )
 from commands.streams import new_id, stream_or_not_found
-from commands.subscriptions import cancel_subscription, change_plan, renew_subscription, subscribe
+from commands.subscriptions import (
+    Wish,
+    advance_subscription,
+    cancel_subscription,
+    change_subscription,
+    subscribe,
+)
 from consumers.extras import Watched
 from consumers.message import MAX_VALUE_BYTES
 from ledger.errors import (
@@ -35,6 +42,8 @@ from ledger.errors import (
 from ledger.identifiers import encode_parts
 from ledger.streams import api_key as keys
 from ledger.streams.base import fold
+from ledger.streams.subscribing import Beginning
+from projections.measured import MeasuredUsage
 from schemas.messages import COMMANDS, Command, read_command
 from schemas.requests import DEFAULT_KEY_SCOPES
 
@@ -101,9 +110,10 @@ def _context(log: Log, settings: Settings, admitted: Admitted, identity: _Identi
         admitted.book,
         admitted.actor,
         f"message:{identity.source}/{identity.message_id}",
-        admitted.accepted_at,
+        time_in_book(log, admitted.book, admitted.mode, admitted.accepted_at),
         identity.bytes_for(settings),
-        lambda _: extra,
+        extra_for=lambda _: extra,
+        measure=MeasuredUsage(log),
     )
 
 
@@ -233,17 +243,22 @@ def _prepared(key: str, data: dict[str, Any]) -> PreparedKey:
 
 
 def _start(context: Context, command: Command) -> Done[Any]:
-    chosen = command.data["subscription"] or new_id(context, "sub")
-    return subscribe(context, _subject(command), command.data["plan"], chosen)
+    data = command.data
+    chosen = data["subscription"] or new_id(context, "sub")
+    return subscribe(
+        context, _subject(command), data["plan"], chosen, Beginning.of(data, context.now), data["coupon"]
+    )
 
 
 def _change_plan(context: Context, command: Command) -> Done[Any]:
-    data = command.data
-    return change_plan(context, _subject(command), data["plan"], at_period_end=data["at_period_end"])
+    return change_subscription(context, _subject(command), Wish.of(command.data))
 
 
 def _cancel(context: Context, command: Command) -> Done[Any]:
-    return cancel_subscription(context, _subject(command), at_period_end=command.data["at_period_end"])
+    data = command.data
+    return cancel_subscription(
+        context, _subject(command), at_period_end=data["at_period_end"], credit=data["credit"]
+    )
 
 
 _HANDLERS: Final[Mapping[str, Callable[[Context, Command], Done[Any]]]] = {
@@ -258,6 +273,6 @@ _HANDLERS: Final[Mapping[str, Callable[[Context, Command], Done[Any]]]] = {
     "daybook.subscription.start": _start,
     "daybook.subscription.change": _change_plan,
     "daybook.subscription.cancel": _cancel,
-    "daybook.subscription.renew": lambda to, one: renew_subscription(to, _subject(one)),
+    "daybook.subscription.renew": lambda to, one: advance_subscription(to, _subject(one)),
 }
 assert _HANDLERS.keys() == COMMANDS.keys(), "every command that can be read can be carried out"

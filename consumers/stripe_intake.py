@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from stripe import SignatureVerificationError, WebhookSignature
 
+from commands.clock import time_in_book
 from commands.context import Context
 from commands.stripe_intake import keep_event
 from consumers.extras import Watched
 from ledger.errors import NotFound, PayloadRefused, SignatureRefused
 from ledger.events import Actor
 from ledger.events.stripe import StripeEventReceived
+from ledger.streams.clock import TEST
 from ledger.values import MAX_IDENTITY_CHARACTERS, text_problem
 from schemas.stripe_shapes import StripeEnvelope, StripePayloadRefused, read_event
 
@@ -115,8 +117,17 @@ def keep(
 ) -> Received:
     """Keep a verified delivery once, and commit the extra with it, or alone if the delivery is known."""
     watched = None if extra is None else Watched(extra)
+    mode = "live" if delivery.envelope.livemode else TEST
+    booked_at = time_in_book(log, delivery.book, mode, now)
     context = Context(
-        log, settings, delivery.book, STRIPE, delivery.cause, now, os.urandom, lambda _: watched
+        log,
+        settings,
+        delivery.book,
+        STRIPE,
+        delivery.cause,
+        booked_at,
+        os.urandom,
+        extra_for=lambda _: watched,
     )
     kept = keep_event(context, _delivery(delivery), delivery.envelope.created or now)
     if watched is not None:

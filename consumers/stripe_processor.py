@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg.rows import dict_row
 
+from commands.clock import time_in_book
 from commands.context import Context, Unit, execute
 from consumers.stripe_effects import Delivery, apply_fact
 from consumers.stripe_intake import STRIPE
@@ -23,6 +24,7 @@ from ledger.events.base import FORGOTTEN
 from ledger.events.stripe import StripeEventNotApplied, StripeEventReceived
 from ledger.identifiers import derive
 from ledger.store import listen
+from ledger.streams.clock import TEST
 from ledger.values import MAX_REASON_CHARACTERS
 from schemas.stripe_shapes import StripePayloadRefused, read_event, read_facts
 
@@ -147,7 +149,8 @@ class StripeProcessor:
         if event.variant:
             cause = f"{cause}#{event.digest[:16]}"
         book = recorded.metadata.book
-        return Context(self._log, self._settings, book, STRIPE, cause, self._clock(), os.urandom)
+        now = time_in_book(self._log, book, "live" if event.livemode else TEST, self._clock())
+        return Context(self._log, self._settings, book, STRIPE, cause, now, os.urandom)
 
     def _refusal(self, context: Context, delivery: Delivery, fact: Fact) -> str | None:
         """Apply a fact and give why it could not take effect, if it could not."""

@@ -160,6 +160,7 @@ class UsageReader:
         else:
             book, actor, cause = stamp.book, stamp.actor, stamp.cause
             moment = self._moment(stamp.accepted_at)
+            now = moment.at if stamp.book_time else now
         if not moment.earliest <= fact.occurred_at <= moment.latest:
             batch.bad.append(_out_of_bounds(record, book, fact, moment))
             return

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from ledger import upcasts
 from ledger.errors import DaybookError
 from ledger.events import EVENT_CLASSES, FORGOTTEN, Actor, Event, Metadata
 from ledger.personal import seal, unseal
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 # (topic, version of the stored event) to the function that lifts its data by one version.
-UPCASTS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+UPCASTS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    ("book.billing_entity_defined", 1): upcasts.with_defaults,
+    ("plan.created", 1): upcasts.plan_created_1,
+    ("subscription.started", 1): upcasts.with_defaults,
+    ("subscription.period_opened", 1): upcasts.with_defaults,
+    ("subscription.plan_changed", 1): upcasts.with_defaults,
+    ("subscription.plan_change_scheduled", 1): upcasts.with_defaults,
+    ("subscription.proration_added", 1): upcasts.with_defaults,
+    ("subscription.billed", 1): upcasts.with_defaults,
+    ("invoice.drafted", 1): upcasts.with_defaults,
+}
 
 
 class State(msgspec.Struct, frozen=True):

@@ -84,6 +84,11 @@ def usage_stream(book: UUID, source: str, event_id: str) -> UUID:
     return derive("usage", book.bytes, source, event_id)
 
 
+def usage_correction_stream(book: UUID, source: str, event_id: str) -> UUID:
+    """Give the stream of the corrections of one usage event."""
+    return derive("usage-correction", book.bytes, source, event_id)
+
+
 def source_stream(book: UUID, source: str) -> UUID:
     """Give the stream of the grants of a source in a book."""
     return derive("source", book.bytes, source)

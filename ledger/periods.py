@@ -141,6 +141,31 @@ def local_date(instant: datetime, zone: str) -> date:
     return checked_time(instant, "instant").astimezone(_zone(zone)).date()
 
 
+def local_day_number(instant: datetime, zone: str) -> int:
+    """Give the number of a local day: days begin in the order of their numbers, whatever the clock does.
+
+    A day begins with its first midnight: a clock set back across midnight shows the evening before once more,
+    which by then belongs to the new day. A day that a zone left out is counted, as its calendar does.
+    """
+    local = instant.astimezone(_zone(zone)).date()
+    following = local + timedelta(days=1)
+    return (following if _midnight(following, zone) <= instant else local).toordinal()
+
+
+def local_day_start(instant: datetime, zone: str, days_later: int = 0) -> datetime:
+    """Give the first instant of the local day that an instant lies in, or of one so many days later."""
+    return _midnight(date.fromordinal(local_day_number(instant, zone) + days_later), zone)
+
+
+def day_start(day: date, zone: str) -> datetime:
+    """Give the first instant of a calendar day in a zone."""
+    return _midnight(day, zone)
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time(), tzinfo=_zone(zone)).astimezone(UTC)
+
+
 def _instant(anchor: Anchor, day: date) -> datetime:
     """Resolve the anchor's wall-clock time on a day.
 

@@ -30,6 +30,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     # The webhook endpoint a delivery of Stripe's came through.
     endpoint: str | None = None
+    # A test book may have a time of its own: what it takes is booked at `accepted_at`, not when it is read.
+    book_time: bool = False
 
 
 _encode: Final = msgspec.json.Encoder().encode

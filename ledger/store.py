@@ -278,6 +278,16 @@ class Log:
             query = "SELECT max(originator_version) AS version FROM log.events WHERE originator_id = %s"
             return one(connection.execute(query, (stream,)))["version"] or 0
 
+    def last(self, book: UUID, stream: UUID) -> Recorded | None:
+        """Read the last event of a stream, for streams whose last event tells all there is to know."""
+        with self.reading(book) as connection:
+            query = (
+                f"SELECT {_COLUMNS} FROM log.events WHERE originator_id = %s"  # noqa: S608 - constant
+                " ORDER BY originator_version DESC LIMIT 1"
+            )
+            row = connection.execute(query, (stream,)).fetchone()
+            return None if row is None else self.decode(connection, [_stored_row(row)])[0]
+
     def rows_of(self, book: UUID, streams: Iterable[UUID], topics: Sequence[str]) -> list[StoredRow]:
         """Read the rows of some topics in several streams of a book, undecoded: the hot path's look."""
         with self.reading(book) as connection:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ledger.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_NAME_CHARACTERS: Final = 200
 MAX_EMAIL_CHARACTERS: Final = 254
 MAX_IDENTITY_CHARACTERS: Final = 255
 MAX_METER_CHARACTERS: Final = 100
 MAX_REASON_CHARACTERS: Final = 1_000
+MAX_CODE_CHARACTERS: Final = 100
 MAX_PROPERTIES: Final = 50
 MAX_PROPERTY_KEY_CHARACTERS: Final = 64
 MAX_PROPERTY_VALUE_CHARACTERS: Final = 512
 MAX_QUANTITY_INTEGER_DIGITS: Final = 18
 MAX_QUANTITY_FRACTION_DIGITS: Final = 12
 MAX_AMOUNT_DIGITS: Final = 18
+MAX_PERCENT_FRACTION_DIGITS: Final = 6
 # The least whole number that has more digits than a quantity may have.
 BEYOND_QUANTITIES: Final = 10**MAX_QUANTITY_INTEGER_DIGITS
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
+_WHOLE_PERCENT: Final = 100
 # Text longer than this can only be a number beyond the domain; reading it would cost more than refusing it.
 _MAX_QUANTITY_CHARACTERS: Final = 48
 _MAX_QUANTITY_BITS: Final = 160
+_CODE: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_CODE_CHARACTERS}}}")
 
 
 def _refuse(field: str, reason: str) -> Invalid:
@@ -52,6 +60,35 @@ def checked_text(value: str, limit_characters: int, field: str) -> str:
     if problem is not None:
         raise _refuse(field, problem)
     return value
+
+
+def checked_code(value: str, field: str = "code") -> str:
+    """Return a code that people give things, for files and addresses: letters, digits and `_.-`."""
+    if not _CODE.fullmatch(value):
+        raise _refuse(field, f"must be 1 to {MAX_CODE_CHARACTERS} letters, digits or one of _ . -")
+    return value
+
+
+def checked_code_beside_ids(value: str, prefix: str, field: str = "code") -> str:
+    """Return a code of what is named by its id or by its code: no code looks like the beginning of an id."""
+    if value.startswith(f"{prefix}_"):
+        raise _refuse(field, f"must not begin with {prefix}_, as ids do")
+    return checked_code(value, field)
+
+
+def checked_external_id(value: str | None) -> str | None:
+    """Return the id that an object has in another system, if it has one."""
+    return None if value is None else checked_text(value, MAX_IDENTITY_CHARACTERS, "external_id")
+
+
+def checked_metadata(metadata: Mapping[str, str], field: str = "metadata") -> dict[str, str]:
+    """Return what a caller keeps with an object: at most 50 short texts by name."""
+    if len(metadata) > MAX_PROPERTIES:
+        raise _refuse(field, f"must have at most {MAX_PROPERTIES} entries")
+    for name, value in metadata.items():
+        checked_text(name, MAX_PROPERTY_KEY_CHARACTERS, f"{field}.{name[:64]}")
+        checked_text(value, MAX_PROPERTY_VALUE_CHARACTERS, f"{field}.{name[:64]}")
+    return dict(metadata)
 
 
 def checked_quantity(value: str | int | Decimal, field: str = "quantity") -> Decimal:
@@ -84,6 +121,17 @@ def _quantity_problem(quantity: Decimal) -> str | None:
     if fraction_digits - min(trailing_zeros, fraction_digits) > MAX_QUANTITY_FRACTION_DIGITS:
         return "must have at most 12 fraction digits"
     return None
+
+
+def checked_percent(value: Decimal, field: str = "percent") -> Decimal:
+    """Return a share in per cent: from 0 to 100, with at most 6 fraction digits."""
+    percent = checked_quantity(value, field)
+    exponent = percent.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a quantity is finite"
+    if percent > _WHOLE_PERCENT or -exponent > MAX_PERCENT_FRACTION_DIGITS:
+        reason = f"must be from 0 to 100, with at most {MAX_PERCENT_FRACTION_DIGITS} fraction digits"
+        raise _refuse(field, reason)
+    return percent
 
 
 def quantity_text(quantity: Decimal) -> str:

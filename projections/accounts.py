@@ -30,17 +30,23 @@ if TYPE_CHECKING:
 _HANDLED: Final = topics.ACCOUNTS
 _IGNORED: Final = (
     topics.BOOKS
+    | topics.CLOCKS
+    | topics.DUNNING
     | topics.LOG
     | topics.PRINCIPALS
     | topics.SOURCES
     | topics.FEED
     | topics.KEYS
     | topics.USAGE
-    | topics.PLANS
+    | topics.CORRECTIONS
+    | topics.CATALOGUE
     | topics.SUBSCRIPTIONS
     | topics.INVOICES
     | topics.INVOICE_NUMBERS
+    | topics.CREDIT_NOTES
+    | topics.CREDIT_NOTE_NUMBERS
     | topics.PAYMENTS
+    | topics.CREDITS
     | topics.JOURNAL
     | topics.STRIPE_DELIVERIES
     | topics.STRIPE_LINKS

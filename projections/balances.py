@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _HANDLED: Final = topics.JOURNAL
 _IGNORED: Final = (
     topics.BOOKS
+    | topics.CLOCKS
+    | topics.DUNNING
     | topics.LOG
     | topics.PRINCIPALS
     | topics.SOURCES
@@ -31,11 +33,15 @@ _IGNORED: Final = (
     | topics.ACCOUNTS
     | topics.KEYS
     | topics.USAGE
-    | topics.PLANS
+    | topics.CORRECTIONS
+    | topics.CATALOGUE
     | topics.SUBSCRIPTIONS
     | topics.INVOICES
     | topics.INVOICE_NUMBERS
+    | topics.CREDIT_NOTES
+    | topics.CREDIT_NOTE_NUMBERS
     | topics.PAYMENTS
+    | topics.CREDITS
     | topics.STRIPE_DELIVERIES
     | topics.STRIPE_LINKS
     | topics.STRIPE_CUSTOMERS

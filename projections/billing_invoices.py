@@ -10,9 +10,13 @@ from uuid import UUID
 import msgspec
 
 from ledger.events.invoice import (
+    CreditApplied,
+    DunningStepTaken,
+    InvoiceCredited,
     InvoiceDrafted,
     InvoiceEvent,
     InvoiceFinalized,
+    InvoiceMarkedUncollectible,
     InvoiceVoided,
     PaymentApplied,
 )
@@ -41,6 +45,7 @@ class InvoiceRow(msgspec.Struct, frozen=True, kw_only=True):
     tax_total: int
     total: int
     amount_paid: int = 0
+    amount_credited: int = 0
     issued_on: date | None = None
     due_on: date | None = None
     period_start: datetime | None = None
@@ -109,11 +114,26 @@ def _changes(row: InvoiceRow, event: InvoiceEvent) -> dict[str, Any]:
             }
         case PaymentApplied():
             paid = row.amount_paid + event.amount
-            return {"amount_paid": paid, "status": _status(row.total, paid)}
+            status = _settled(row.total, paid + row.amount_credited, row.status)
+            return {"amount_paid": paid, "status": status}
+        case CreditApplied():
+            credited = row.amount_credited + event.amount
+            status = _settled(row.total, row.amount_paid + credited, row.status)
+            return {"amount_credited": credited, "status": status}
+        case InvoiceMarkedUncollectible():
+            return {"status": "uncollectible"}
+        case DunningStepTaken() | InvoiceCredited():
+            return {}
         case InvoiceVoided():
             return {"status": "void"}
         case _:
             raise AssertionError(event.topic)
+
+
+def _settled(total: int, settled: int, before: str) -> str:
+    """Say how it stands after a settlement; what is held uncollectible stays so until all of it is there."""
+    status = _status(total, settled)
+    return before if before == "uncollectible" and status != "paid" else status
 
 
 def _status(total: int, paid: int) -> str:

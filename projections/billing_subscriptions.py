@@ -11,7 +11,13 @@ import msgspec
 
 from ledger.events.stripe import StripeSubscriptionObserved
 from ledger.events.subscription import (
+    AddOnAdded,
+    AddOnRemoved,
     CancellationScheduled,
+    CancellationWithdrawn,
+    CouponApplied,
+    CouponEnded,
+    NoticeGiven,
     PeriodOpened,
     PlanChanged,
     PlanChangeScheduled,
@@ -19,6 +25,9 @@ from ledger.events.subscription import (
     SubscriptionBilled,
     SubscriptionCancelled,
     SubscriptionEvent,
+    SubscriptionPaused,
+    SubscriptionReactivated,
+    SubscriptionResumed,
     SubscriptionStarted,
 )
 
@@ -92,21 +101,34 @@ def _changed(
     )
 
 
-def _changes(row: SubscriptionRow, event: SubscriptionEvent) -> dict[str, Any]:  # noqa: PLR0911 - one return an event
+def _changes(row: SubscriptionRow, event: SubscriptionEvent) -> dict[str, Any]:  # noqa: C901, PLR0911 - one return an event
     match event:
         case PeriodOpened():
-            return {"period_start": event.starts_at, "period_end": event.ends_at}
+            status = "trialing" if event.trial else "active"
+            return {"period_start": event.starts_at, "period_end": event.ends_at, "status": status}
         case PlanChanged():
             return {"plan": event.to_plan, "price_version": event.price_version, "next_plan": None}
         case PlanChangeScheduled():
-            return {"next_plan": None if event.to_plan == row.plan else event.to_plan}
+            stays = event.to_plan == row.plan and event.quantity is None
+            return {"next_plan": None if stays else event.to_plan}
         case SubscriptionBilled():
             return {"billed_through": event.billed_through}
         case CancellationScheduled():
             return {"cancels_at": event.cancels_at, "next_plan": None}
+        case CancellationWithdrawn():
+            return {"cancels_at": None}
+        case SubscriptionPaused():
+            return {"status": "paused"}
+        case SubscriptionResumed():
+            return {"status": "active", "period_end": event.period_ends_at or row.period_end}
         case SubscriptionCancelled():
             return {"status": "cancelled", "ended_at": event.ended_at, "next_plan": None}
-        case ProrationAdded():
+        case SubscriptionReactivated():
+            again = {"status": "active", "starts_at": event.reactivated_at, "ended_at": None}
+            return {**again, "cancels_at": None, "period_start": None, "period_end": None}
+        case (
+            ProrationAdded() | AddOnAdded() | AddOnRemoved() | CouponApplied() | CouponEnded() | NoticeGiven()
+        ):
             return {}
         case _:
             raise AssertionError(event.topic)

@@ -149,6 +149,8 @@ def _shadows(owner: Connection[Any], projections: Sequence[Projection]) -> Itera
         yield
     finally:
         _drop_leftovers(owner, names)
+        # The server notices a closed connection in its own time; whoever is next need not wait for that.
+        owner.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _take_lock(owner: Connection[Any], name: str) -> None:

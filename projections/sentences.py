@@ -24,10 +24,16 @@ from ledger.events.api_key import (
     ApiKeyRotated,
     ApiKeySuspended,
 )
+from ledger.events.credit import CreditEvent
+from ledger.events.credit_note import CreditNoteIssued
 from ledger.events.invoice import (
+    CreditApplied,
+    DunningStepTaken,
+    InvoiceCredited,
     InvoiceDrafted,
     InvoiceEvent,
     InvoiceFinalized,
+    InvoiceMarkedUncollectible,
     InvoiceVoided,
     PaymentApplied,
 )
@@ -39,22 +45,18 @@ from ledger.events.stripe import (
     StripeInvoiceObserved,
     StripeSubscriptionObserved,
 )
-from ledger.events.subscription import (
-    CancellationScheduled,
-    PeriodOpened,
-    PlanChanged,
-    PlanChangeScheduled,
-    ProrationAdded,
-    SubscriptionBilled,
-    SubscriptionCancelled,
-    SubscriptionEvent,
-    SubscriptionStarted,
-)
-from ledger.money import EXPONENTS, Money, format_plain
+from ledger.events.subscription import SubscriptionEvent
+from ledger.events.usage_correction import UsageCorrected
 from ledger.streams.invoice import totals_of
+from ledger.values import quantity_text
+from projections.credit_sentences import credit_sentence
+from projections.subscription_sentences import subscription_sentence
+from projections.words import day as _day
+from projections.words import instant as _instant
+from projections.words import money as _money
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import datetime
 
 StripeObserved: TypeAlias = (
     StripeCustomerLinked | StripeCustomerObserved | StripeSubscriptionObserved | StripeInvoiceObserved
@@ -64,7 +66,10 @@ AnyAccountEvent: TypeAlias = (
     | ApiKeyEvent
     | SubscriptionEvent
     | InvoiceEvent
+    | CreditNoteIssued
     | PaymentReceived
+    | CreditEvent
+    | UsageCorrected
     | JournalEntryPosted
     | StripeObserved
 )
@@ -77,11 +82,17 @@ def sentence(event: AnyAccountEvent) -> str:  # noqa: PLR0911 - one return a str
     if isinstance(event, ApiKeyEvent):
         return _of_key(event)
     if isinstance(event, SubscriptionEvent):
-        return _of_subscription(event)
+        return subscription_sentence(event)
     if isinstance(event, InvoiceEvent):
         return _of_invoice(event)
+    if isinstance(event, CreditEvent):
+        return credit_sentence(event)
+    if isinstance(event, CreditNoteIssued):
+        return _of_credit_note(event)
     if isinstance(event, PaymentReceived):
         return f"Paid {_money(event.amount, event.currency)} by {event.method} (payment {event.payment})."
+    if isinstance(event, UsageCorrected):
+        return _of_correction(event)
     if isinstance(event, JournalEntryPosted):
         return _of_entry(event)
     return _of_stripe(event)
@@ -92,6 +103,20 @@ def usage_sentence(meter: str, quantity: str, events: int, since: datetime, unti
     if events == 1:
         return f"Used {quantity} of {meter} at {_instant(since)}."
     return f"Used {quantity} of {meter} in {events} events from {_instant(since)} to {_instant(until)}."
+
+
+def _of_correction(event: UsageCorrected) -> str:
+    """Say how usage was corrected; nothing of its properties, which somebody typed."""
+    used = f"Usage of {event.meter} at {_instant(event.used_at)}"
+    if event.becomes is None:
+        said = "" if event.was is None else f", which was {quantity_text(event.was.quantity)}"
+        return f"{used} was made void{said}."
+    now = quantity_text(event.becomes.quantity)
+    if event.was is None:
+        return f"{used} is no longer void: it was {now}."
+    if event.was.quantity == event.becomes.quantity:
+        return f"{used} was corrected: still {now}, with other properties."
+    return f"{used} was corrected from {quantity_text(event.was.quantity)} to {now}."
 
 
 def _of_account(event: AccountEvent) -> str:
@@ -131,35 +156,7 @@ def _of_key(event: ApiKeyEvent) -> str:
     raise AssertionError(event)
 
 
-def _of_subscription(event: SubscriptionEvent) -> str:  # noqa: PLR0911 - one sentence an event
-    match event:
-        case SubscriptionStarted():
-            return f"Subscribed to plan {event.plan} from {_instant(event.starts_at)} ({event.subscription})."
-        case PeriodOpened():
-            span = f"{_instant(event.starts_at)} to {_instant(event.ends_at)}"
-            return f"A billing period began on plan {event.plan}, from {span} ({event.subscription})."
-        case PlanChanged():
-            change = f"from plan {event.from_plan} to {event.to_plan}"
-            return f"Moved {change} at {_instant(event.effective_at)} ({event.subscription})."
-        case PlanChangeScheduled():
-            return (
-                f"Will be on plan {event.to_plan} from {_instant(event.effective_at)} ({event.subscription})."
-            )
-        case ProrationAdded():
-            span = f"{_instant(event.service_from)} to {_instant(event.service_to)}"
-            kind = "credit" if event.amount < 0 else "charge"
-            amount = _money(abs(event.amount), event.currency)
-            return f"A {kind} of {amount} for plan {event.plan} from {span} waits for the next invoice."
-        case SubscriptionBilled():
-            return f"Billed through {_instant(event.billed_through)} on invoice {event.invoice}."
-        case CancellationScheduled():
-            return f"Asked to end the subscription at {_instant(event.cancels_at)} ({event.subscription})."
-        case SubscriptionCancelled():
-            return f"The subscription ended at {_instant(event.ended_at)} ({event.subscription})."
-    raise AssertionError(event)
-
-
-def _of_invoice(event: InvoiceEvent) -> str:
+def _of_invoice(event: InvoiceEvent) -> str:  # noqa: PLR0911 - one sentence an event
     match event:
         case InvoiceDrafted():
             total = _money(totals_of(event.lines).total, event.currency)
@@ -171,9 +168,30 @@ def _of_invoice(event: InvoiceEvent) -> str:
         case PaymentApplied():
             amount = _money(event.amount, event.currency)
             return f"{amount} of payment {event.payment} went towards invoice {event.invoice}."
+        case CreditApplied():
+            amount = _money(abs(event.amount), event.currency)
+            kind = event.source.replace("_", " ")
+            verb = "went towards" if event.amount >= 0 else "was given back from"
+            return f"{amount} of {kind} {verb} invoice {event.invoice}."
+        case InvoiceCredited():
+            return f"Invoice {event.invoice} was credited by {event.credit_note}."
+        case DunningStepTaken():
+            action = event.action.replace("_", " ")
+            return f"Invoice {event.invoice} is past due: step {event.step}, {action} ({event.outcome})."
+        case InvoiceMarkedUncollectible():
+            return f"Invoice {event.invoice} was marked uncollectible."
         case InvoiceVoided():
             return f"Invoice {event.invoice} was made void."
     raise AssertionError(event)
+
+
+def _of_credit_note(event: CreditNoteIssued) -> str:
+    total, applied, credited = (
+        _money(amount, event.currency)
+        for amount in (event.total, event.applied_to_invoice, event.credited_to_account)
+    )
+    went = f"{applied} off what invoice {event.invoice} asks for, {credited} to the account's credit"
+    return f"Credit note {event.formatted_number} was issued for {total}: {went} ({event.credit_note})."
 
 
 def _of_entry(event: JournalEntryPosted) -> str:
@@ -207,19 +225,3 @@ def _of_stripe(event: StripeObserved) -> str:
             known = f"was {event.status}, {paid}, as of {_instant(event.observed_at)}"
             return f"Stripe's invoice {event.number or event.stripe_invoice} {known}."
     raise AssertionError(event)
-
-
-def _money(amount: int, currency: str) -> str:
-    code = currency.upper()
-    if code not in EXPONENTS:
-        return f"{amount} minor units of {code}"
-    return format_plain(Money(amount, code))
-
-
-def _instant(instant: datetime) -> str:
-    # Half the cost of a format string, and a page has a hundred of them; the log's instants are UTC.
-    return f"{instant.isoformat(' ', 'seconds')[:19]} UTC"
-
-
-def _day(day: date) -> str:
-    return day.isoformat()

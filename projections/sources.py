@@ -24,17 +24,23 @@ if TYPE_CHECKING:
 _HANDLED: Final = topics.SOURCES
 _IGNORED: Final = (
     topics.BOOKS
+    | topics.CLOCKS
+    | topics.DUNNING
     | topics.LOG
     | topics.PRINCIPALS
     | topics.FEED
     | topics.ACCOUNTS
     | topics.KEYS
     | topics.USAGE
-    | topics.PLANS
+    | topics.CORRECTIONS
+    | topics.CATALOGUE
     | topics.SUBSCRIPTIONS
     | topics.INVOICES
     | topics.INVOICE_NUMBERS
+    | topics.CREDIT_NOTES
+    | topics.CREDIT_NOTE_NUMBERS
     | topics.PAYMENTS
+    | topics.CREDITS
     | topics.JOURNAL
     | topics.STRIPE_DELIVERIES
     | topics.STRIPE_LINKS

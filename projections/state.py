@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.events.payment import PaymentReceived
 from ledger.events.usage import UsageRecorded
+from ledger.events.usage_correction import UsageCorrected
 from projections import accounts, balances, billing_invoices, billing_subscriptions, keys, timeline_queries
 from projections.arrays import exact_decimals
 from projections.base import fold_rows
@@ -71,7 +72,7 @@ def account_state(log: Log, book: UUID, account: str, at: int | datetime) -> Acc
         invoices=_invoices(events),
         payments=_payments(events),
         balances=balances.of_events(account, events),
-        usage=_usage(whole, log.at_positions(book, straddling), at),
+        usage=_usage(whole, log.at_positions(book, straddling), at, _corrections(log, book, events, at)),
     )
 
 
@@ -100,16 +101,40 @@ def _known(events: Iterable[Recorded], at: int | datetime) -> list[Recorded]:
     return kept
 
 
+def _corrections(
+    log: Log, book: UUID, events: Iterable[Recorded], at: int | datetime
+) -> list[UsageCorrected]:
+    """Give the corrections of usage that is counted: clocks may disagree on which of the two came first."""
+    corrections = [one.event for one in events if isinstance(one.event, UsageCorrected)]
+    if isinstance(at, int) or not corrections:
+        return corrections
+    originals = log.at_positions(book, {one.original_position for one in corrections})
+    known = {one.position for one in originals if one.metadata.booked_at <= at}
+    return [one for one in corrections if one.original_position in known]
+
+
 def _usage(
-    whole: Iterable[dict[str, Any]], straddling: Iterable[Recorded], at: int | datetime
+    whole: Iterable[dict[str, Any]],
+    straddling: Iterable[Recorded],
+    at: int | datetime,
+    corrections: Iterable[UsageCorrected],
 ) -> tuple[MeterTotal, ...]:
-    """Add the events of straddled runs, up to the cut, to the runs that lie before it."""
+    """Add the events of straddled runs, up to the cut, to the runs that lie before it, and correct that."""
     totals = {row["meter"]: (row["quantity"], row["events"]) for row in whole}
     with exact_decimals():
         for event in _before(straddling, at):
-            quantity, events = totals.get(event.meter, (Decimal(0), 0))
-            totals[event.meter] = (quantity + event.quantity, events + 1)
+            _add(totals, event.meter, event.quantity, 1)
+        for correction in corrections:
+            if correction.was is not None:
+                _add(totals, correction.meter, -correction.was.quantity, -1)
+            if correction.becomes is not None:
+                _add(totals, correction.meter, correction.becomes.quantity, 1)
     return tuple(MeterTotal(meter, *totals[meter]) for meter in sorted(totals))
+
+
+def _add(totals: dict[str, tuple[Decimal, int]], meter: str, quantity: Decimal, events: int) -> None:
+    known_quantity, known_events = totals.get(meter, (Decimal(0), 0))
+    totals[meter] = (known_quantity + quantity, known_events + events)
 
 
 def _before(recorded: Iterable[Recorded], at: int | datetime) -> Sequence[UsageRecorded]:

@@ -27,9 +27,12 @@ _NAME: Final = "timeline"
 _ENTRIES: Final = (
     topics.ACCOUNTS
     | topics.KEYS
+    | topics.CORRECTIONS
     | topics.SUBSCRIPTIONS
     | topics.INVOICES
+    | topics.CREDIT_NOTES
     | topics.PAYMENTS
+    | topics.CREDITS
     | topics.JOURNAL
     | topics.STRIPE_CUSTOMERS
     | topics.STRIPE_LINKS
@@ -40,12 +43,15 @@ _HANDLED: Final = _ENTRIES | topics.USAGE
 # A raw delivery does not say whose account it is about; what it was seen to mean is on the timeline.
 _IGNORED: Final = (
     topics.BOOKS
+    | topics.CLOCKS
+    | topics.DUNNING
     | topics.LOG
     | topics.PRINCIPALS
     | topics.SOURCES
     | topics.FEED
-    | topics.PLANS
+    | topics.CATALOGUE
     | topics.INVOICE_NUMBERS
+    | topics.CREDIT_NOTE_NUMBERS
     | topics.STRIPE_DELIVERIES
 )
 

@@ -12,17 +12,26 @@ from ledger.events import (
     account,
     api_key,
     book,
+    clock,
+    coupon,
+    credit,
+    credit_note,
+    dunning,
     feed,
     invoice,
     journal,
     log,
+    meter,
     payment,
     plan,
     principal,
+    product,
     source,
     stripe,
     subscription,
+    tax_rate,
     usage,
+    usage_correction,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +49,8 @@ BOOKS: Final = topics(
     book.BillingEntityDefined,
     book.WebhookEndpointRegistered,
 )
+DUNNING: Final = topics(dunning.DunningPolicyAdopted)
+CLOCKS: Final = topics(clock.ClockMoved)
 LOG: Final = topics(log.EventSetAside)
 PRINCIPALS: Final = topics(principal.PrincipalRegistered)
 SOURCES: Final = topics(source.SourceGranted, source.SourceWithdrawn)
@@ -56,22 +67,56 @@ KEYS: Final = topics(
     api_key.ApiKeyExpired,
 )
 USAGE: Final = topics(usage.UsageRecorded)
-PLANS: Final = topics(plan.PlanCreated, plan.PlanRetired)
+CORRECTIONS: Final = topics(usage_correction.UsageCorrected)
+PRODUCTS: Final = topics(product.ProductDefined, product.ProductRetired)
+METERS: Final = topics(meter.MeterDefined, meter.MeterRetired)
+TAX_RATES: Final = topics(tax_rate.TaxRateDefined, tax_rate.TaxRateRetired)
+COUPONS: Final = topics(coupon.CouponCreated, coupon.CouponRedeemed, coupon.CouponRetired)
+PLANS: Final = topics(plan.PlanCreated, plan.PlanRepriced, plan.PlanDescribed, plan.PlanRetired)
+CATALOGUE: Final = PRODUCTS | METERS | TAX_RATES | COUPONS | PLANS
 SUBSCRIPTIONS: Final = topics(
     subscription.SubscriptionStarted,
     subscription.PeriodOpened,
     subscription.PlanChanged,
     subscription.PlanChangeScheduled,
+    subscription.AddOnAdded,
+    subscription.AddOnRemoved,
     subscription.ProrationAdded,
     subscription.SubscriptionBilled,
+    subscription.CouponApplied,
+    subscription.CouponEnded,
     subscription.CancellationScheduled,
+    subscription.CancellationWithdrawn,
+    subscription.SubscriptionPaused,
+    subscription.SubscriptionResumed,
     subscription.SubscriptionCancelled,
+    subscription.SubscriptionReactivated,
+    subscription.NoticeGiven,
 )
 INVOICES: Final = topics(
-    invoice.InvoiceDrafted, invoice.InvoiceFinalized, invoice.PaymentApplied, invoice.InvoiceVoided
+    invoice.InvoiceDrafted,
+    invoice.InvoiceFinalized,
+    invoice.PaymentApplied,
+    invoice.CreditApplied,
+    invoice.InvoiceCredited,
+    invoice.DunningStepTaken,
+    invoice.InvoiceMarkedUncollectible,
+    invoice.InvoiceVoided,
 )
 INVOICE_NUMBERS: Final = topics(invoice.InvoiceNumberTaken)
+CREDIT_NOTES: Final = topics(credit_note.CreditNoteIssued)
+CREDIT_NOTE_NUMBERS: Final = topics(credit_note.CreditNoteNumberTaken)
 PAYMENTS: Final = topics(payment.PaymentReceived)
+CREDITS: Final = topics(
+    credit.AccountCredited,
+    credit.AccountCreditUsed,
+    credit.AccountCreditGivenBack,
+    credit.CreditGranted,
+    credit.CreditDrawnDown,
+    credit.CreditRestored,
+    credit.CreditGrantExpired,
+    credit.CreditGrantVoided,
+)
 JOURNAL: Final = topics(journal.JournalEntryPosted)
 STRIPE_DELIVERIES: Final = topics(stripe.StripeEventReceived, stripe.StripeEventNotApplied)
 STRIPE_CUSTOMERS: Final = topics(stripe.StripeCustomerObserved)

@@ -1,13 +1,17 @@
-"""The projection of usage totals: how much of each meter each account used on each day, in UTC."""
+"""The projection of usage totals: how much of each meter each account used on each day, in UTC.
+
+A correction moves the total of the day of the event that it corrects.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
+from ledger.events.usage_correction import UsageCorrected
 from projections import topics
 from projections.arrays import array, exact_decimals, quoted
 from projections.base import Projection
@@ -17,22 +21,28 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from ledger.events import Recorded
     from projections.batch import Batch, Usage
 
-_HANDLED: Final = topics.USAGE
+_HANDLED: Final = topics.USAGE | topics.CORRECTIONS
 _IGNORED: Final = (
     topics.BOOKS
+    | topics.CLOCKS
+    | topics.DUNNING
     | topics.LOG
     | topics.PRINCIPALS
     | topics.SOURCES
     | topics.FEED
     | topics.ACCOUNTS
     | topics.KEYS
-    | topics.PLANS
+    | topics.CATALOGUE
     | topics.SUBSCRIPTIONS
     | topics.INVOICES
     | topics.INVOICE_NUMBERS
+    | topics.CREDIT_NOTES
+    | topics.CREDIT_NOTE_NUMBERS
     | topics.PAYMENTS
+    | topics.CREDITS
     | topics.JOURNAL
     | topics.STRIPE_DELIVERIES
     | topics.STRIPE_LINKS
@@ -60,10 +70,13 @@ ON CONFLICT (book, account, meter, day) DO UPDATE SET
 
 
 def apply(connection: Connection[Any], batch: Batch) -> None:
-    """Add the batch's usage to the totals of its days."""
-    if not batch.usage:
+    """Add the batch's usage to the totals of its days, and what its corrections change of them."""
+    corrections = [one for one in batch.others if isinstance(one.event, UsageCorrected)]
+    if not batch.usage and not corrections:
         return
     totals = _by_day(batch.usage)
+    for recorded in corrections:
+        _correct(totals, recorded)
     days = sorted(totals)  # in the order of the index, which halves its page visits
     connection.execute(
         _ADD,
@@ -90,6 +103,22 @@ def _by_day(usage: Iterable[Usage]) -> dict[_Day, _Total]:
                 total.quantity += one.quantity
                 total.events += 1
     return totals
+
+
+def _correct(totals: dict[_Day, _Total], recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, UsageCorrected), "looked at by the caller"
+    used_on = event.used_at.astimezone(UTC).date().isoformat()
+    total = totals.setdefault(
+        (str(recorded.metadata.book), event.account, event.meter, used_on), _Total(Decimal(0), 0)
+    )
+    with exact_decimals():
+        if event.was is not None:
+            total.quantity -= event.was.quantity
+            total.events -= 1
+        if event.becomes is not None:
+            total.quantity += event.becomes.quantity
+            total.events += 1
 
 
 QUERIES: Final = {

@@ -30,11 +30,9 @@ from schemas.requests import (
     AccountChange,
     NewAccount,
     NewKey,
-    NewSubscription,
     Reason,
-    SubscriptionCancel,
-    SubscriptionChange,
 )
+from schemas.requests_billing import NewSubscription, SubscriptionCancel, SubscriptionChange
 from schemas.topics import ACCOUNTS, KEYS, STRIPE, SUBSCRIPTIONS, USAGE
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class KeyRevocation(Strict):
 
 
 class SubscriptionStart(NewSubscription):
-    """A subscription to a plan, from now, under an id that its sender chose, or under one made for it."""
+    """A subscription to a plan, under an id that its sender chose, or under one made for it."""
 
     subscription = ChosenId("sub", load_default=None)
 

@@ -18,7 +18,7 @@ from ledger.values import (
     MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
 )
-from schemas.fields import Instant, PublicId, Strict, Text, TrueOrFalse, strict_integer
+from schemas.fields import Instant, PublicId, Strict, Text, strict_integer
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 50
@@ -125,36 +125,6 @@ class SourceWithdrawal(Reason):
     source = Text(MAX_IDENTITY_CHARACTERS, required=True)
 
 
-class NewPlan(Strict):
-    """A plan with one recurring fee in advance; `amount` is in minor units."""
-
-    name = Text(MAX_NAME_CHARACTERS, required=True)
-    currency = _currency(required=True)
-    interval = fields.String(
-        load_default="month", validate=validate.OneOf(["week", "month", "quarter", "year"])
-    )
-    amount = strict_integer(required=True, validate=validate.Range(min=0, max=_MAX_AMOUNT))
-
-
-class NewSubscription(Strict):
-    """A subscription to a plan, from now."""
-
-    plan = PublicId("plan", required=True)
-
-
-class SubscriptionChange(Strict):
-    """A move to another plan, now or at period end."""
-
-    plan = PublicId("plan", required=True)
-    at_period_end = TrueOrFalse(load_default=False)
-
-
-class SubscriptionCancel(Strict):
-    """When the subscription ends: with its present period, or now."""
-
-    at_period_end = TrueOrFalse(load_default=True)
-
-
 class NewPayment(Strict):
     """A payment of an invoice; a reference makes sure that it is recorded once."""
 
@@ -206,12 +176,6 @@ class SourcesPaged(Paged):
     """A page of sources; `after` is the cursor that the page before gave as `next`: a source."""
 
     after = Text(MAX_IDENTITY_CHARACTERS)
-
-
-class PlansPaged(Paged):
-    """A page of plans."""
-
-    after = PublicId("plan")
 
 
 class PositionPaged(Read):

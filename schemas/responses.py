@@ -8,15 +8,18 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields
 
 
-def _text(**options: Any) -> fields.String:
+def text_field(**options: Any) -> fields.String:
+    """Make a field that is always there: text."""
     return fields.String(required=True, **options)
 
 
-def _whole(**options: Any) -> fields.Integer:
+def whole_field(**options: Any) -> fields.Integer:
+    """Make a field that is always there: a whole number."""
     return fields.Integer(required=True, **options)
 
 
-def _instant(**options: Any) -> fields.AwareDateTime:
+def instant_field(**options: Any) -> fields.AwareDateTime:
+    """Make a field that is always there: an instant."""
     return fields.AwareDateTime(required=True, **options)
 
 
@@ -32,244 +35,114 @@ class View(Schema):
 class MoneyView(View):
     """An amount in the currency's minor units."""
 
-    amount = _whole()
-    currency = _text()
+    amount = whole_field()
+    currency = text_field()
 
 
 class AccountView(View):
     """An account."""
 
-    id = _text()
-    name = _text(allow_none=True)
-    email = _text(allow_none=True)
-    currency = _text(allow_none=True)
-    time_zone = _text()
-    status = _text()
-    origin = _text(allow_none=True)
-    created_at = _instant()
-    closed_at = _instant(allow_none=True)
-    version = _whole()
+    id = text_field()
+    name = text_field(allow_none=True)
+    email = text_field(allow_none=True)
+    currency = text_field(allow_none=True)
+    time_zone = text_field()
+    status = text_field()
+    origin = text_field(allow_none=True)
+    created_at = instant_field()
+    closed_at = instant_field(allow_none=True)
+    version = whole_field()
 
 
 class KeyView(View):
     """An API key; its secret is shown only when it is issued or rotated."""
 
-    id = _text()
-    owner = _text()
-    name = _text()
+    id = text_field()
+    owner = text_field()
+    name = text_field()
     scopes = fields.List(fields.String(), required=True)
-    status = _text()
-    hint = _text()
-    expires_at = _instant(allow_none=True)
-    created_at = _instant()
-    version = _whole()
+    status = text_field()
+    hint = text_field()
+    expires_at = instant_field(allow_none=True)
+    created_at = instant_field()
+    version = whole_field()
 
 
 class IssuedKeyView(KeyView):
     """An API key with its secret, shown this once."""
 
-    secret = _text()
+    secret = text_field()
 
 
 class PrincipalView(View):
     """A principal."""
 
-    id = _text()
-    kind = _text()
-    name = _text()
+    id = text_field()
+    kind = text_field()
+    name = text_field()
 
 
 class SourceView(View):
     """A source: its messages are taken as done by the principal, from its grant until it is withdrawn."""
 
-    source = _text()
-    principal = _text()
-    principal_kind = _text()
+    source = text_field()
+    principal = text_field()
+    principal_kind = text_field()
     scopes = fields.List(fields.String(), required=True)
-    status = _text()
-    granted_at = _instant()
-    withdrawn_at = _instant(allow_none=True)
-    version = _whole()
-
-
-class PlanView(View):
-    """A plan."""
-
-    id = _text()
-    product = _text()
-    name = _text()
-    interval = _text()
-    price = fields.Nested(MoneyView, required=True)
-    currency = _text()
-    amount = _whole()
-    price_version = _whole()
-    status = _text()
-    created_at = _instant()
-    version = _whole()
-
-
-class PeriodView(View):
-    """A billing period, from its start up to but without its end."""
-
-    id = _text()
-    starts_at = _instant()
-    ends_at = _instant()
-
-
-class ProrationView(View):
-    """An amount that waits for the next invoice."""
-
-    kind = _text()
-    plan = _text()
-    amount = fields.Nested(MoneyView, required=True)
-    service_from = _instant()
-    service_to = _instant()
-
-
-class SubscriptionView(View):
-    """A subscription; one managed by Stripe has no period or price of ours."""
-
-    id = _text()
-    account = _text()
-    managed_by = _text()
-    plan = _text(allow_none=True)
-    status = _text()
-    starts_at = _instant(allow_none=True)
-    period = fields.Nested(PeriodView, required=True, allow_none=True)
-    next_plan = _text(allow_none=True)
-    cancels_at = _instant(allow_none=True)
-    ended_at = _instant(allow_none=True)
-    billed_through = _instant(allow_none=True)
-    pending_prorations = fields.List(fields.Nested(ProrationView))
-    invoice = fields.String(allow_none=True)
-    version = _whole()
-
-
-class LineView(View):
-    """A line item."""
-
-    id = _text()
-    kind = _text()
-    description = _text()
-    quantity = _text()
-    amount = fields.Nested(MoneyView, required=True)
-    service_from = _instant(allow_none=True)
-    service_to = _instant(allow_none=True)
-    plan = _text(allow_none=True)
-    price_version = _whole(allow_none=True)
-    policy_version = _whole()
-    adjusts_line = _text(allow_none=True)
-
-
-class SettlementView(View):
-    """A payment applied to an invoice."""
-
-    payment = _text()
-    amount = fields.Nested(MoneyView, required=True)
-
-
-class InvoiceSummaryView(View):
-    """An invoice in a list."""
-
-    id = _text()
-    account = _text()
-    managed_by = _text()
-    subscription = _text(allow_none=True)
-    status = _text()
-    number = _text(allow_none=True)
-    issued_on = fields.Date(required=True, allow_none=True)
-    due_on = fields.Date(required=True, allow_none=True)
-    total = fields.Nested(MoneyView, required=True)
-    amount_paid = fields.Nested(MoneyView, required=True)
-    amount_due = fields.Nested(MoneyView, required=True)
-
-
-class PartyView(View):
-    """The seller or the buyer, as the invoice names them."""
-
-    name = _text(allow_none=True)
-    email = fields.String(allow_none=True)
-    tax_id = _text(allow_none=True)
-
-
-class InvoiceView(InvoiceSummaryView):
-    """An invoice with its lines and settlements."""
-
-    billing_entity = _text()
-    series = _text(allow_none=True)
-    series_number = _whole(allow_none=True)
-    terms = _text(allow_none=True)
-    payer = _text()
-    period_start = _instant(allow_none=True)
-    period_end = _instant(allow_none=True)
-    subtotal = fields.Nested(MoneyView, required=True)
-    discount_total = fields.Nested(MoneyView, required=True)
-    tax_total = fields.Nested(MoneyView, required=True)
-    seller = fields.Nested(PartyView, required=True, allow_none=True)
-    buyer = fields.Nested(PartyView, required=True, allow_none=True)
-    lines = fields.List(fields.Nested(LineView), required=True)
-    settlements = fields.List(fields.Nested(SettlementView), required=True)
-    void_reason = _text(allow_none=True)
-    computed_at_position = _whole()
-    version = _whole()
-
-
-class PaidView(View):
-    """A payment and the invoice it was applied to."""
-
-    payment = _text()
-    amount = fields.Nested(MoneyView, required=True)
-    invoice = fields.Nested(InvoiceView, required=True)
+    status = text_field()
+    granted_at = instant_field()
+    withdrawn_at = instant_field(allow_none=True)
+    version = whole_field()
 
 
 class UsageConflictView(View):
     """A usage event whose identity is known with other facts."""
 
-    index = _whole()
-    id = _text()
-    source = _text()
-    position = _whole()
+    index = whole_field()
+    id = text_field()
+    source = text_field()
+    position = whole_field()
 
 
 class UsageRejectionView(View):
     """A usage event that was not recorded, and why, by field."""
 
-    index = _whole()
-    id = _text(allow_none=True)
+    index = whole_field()
+    id = text_field(allow_none=True)
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), required=True)
 
 
 class UsageResultView(View):
     """What became of a batch of usage events; while only Kafka has them, duplicates and position are null."""
 
-    accepted = _whole()
-    duplicates = _whole(allow_none=True)
+    accepted = whole_field()
+    duplicates = whole_field(allow_none=True)
     conflicts = fields.List(fields.Nested(UsageConflictView), required=True)
     rejected = fields.List(fields.Nested(UsageRejectionView), required=True)
-    position = _whole(allow_none=True)
+    position = whole_field(allow_none=True)
 
 
 class DayView(View):
     """What an account used of a meter on a day, in UTC."""
 
-    meter = _text()
+    meter = text_field()
     day = fields.Date(required=True)
-    quantity = _text()
-    events = _whole()
+    quantity = text_field()
+    events = whole_field()
 
 
 class MeterView(View):
     """What an account used of a meter over the days asked for."""
 
-    meter = _text()
-    quantity = _text()
-    events = _whole()
+    meter = text_field()
+    quantity = text_field()
+    events = whole_field()
 
 
 class UsageView(View):
     """Usage by meter, and by meter and day."""
 
-    account = _text()
+    account = text_field()
     totals = fields.List(fields.Nested(MeterView), required=True)
     days = fields.List(fields.Nested(DayView), required=True)
 
@@ -277,14 +150,14 @@ class UsageView(View):
 class LedgerBalanceView(View):
     """The balance of one ledger account, positive on its normal side."""
 
-    ledger_account = _text()
+    ledger_account = text_field()
     balance = fields.Nested(MoneyView, required=True)
 
 
 class CurrencyBalanceView(View):
     """What an account owes in one currency: receivable less the credit it holds."""
 
-    currency = _text()
+    currency = text_field()
     balance = fields.Nested(MoneyView, required=True)
     receivable = fields.Nested(MoneyView, required=True)
     customer_credit = fields.Nested(MoneyView, required=True)
@@ -293,8 +166,8 @@ class CurrencyBalanceView(View):
 class BalanceView(View):
     """The balance of an account, by currency and by ledger account; `position` is the last posting's."""
 
-    account = _text()
-    position = _whole(allow_none=True)
+    account = text_field()
+    position = whole_field(allow_none=True)
     balances = fields.List(fields.Nested(CurrencyBalanceView), required=True)
     ledger_accounts = fields.List(fields.Nested(LedgerBalanceView), required=True)
 
@@ -302,54 +175,39 @@ class BalanceView(View):
 class PaymentView(View):
     """A payment."""
 
-    id = _text()
+    id = text_field()
     amount = fields.Nested(MoneyView, required=True)
-    method = _text()
-    received_at = _instant()
-
-
-class StateView(View):
-    """An account as it was at a position or a time; `position` is its last event's then, usage apart."""
-
-    at = fields.Raw(required=True)
-    position = _whole()
-    account = fields.Nested(AccountView, required=True)
-    keys = fields.List(fields.Nested(KeyView), required=True)
-    subscriptions = fields.List(fields.Nested(SubscriptionView), required=True)
-    invoices = fields.List(fields.Nested(InvoiceSummaryView), required=True)
-    payments = fields.List(fields.Nested(PaymentView), required=True)
-    balances = fields.List(fields.Nested(CurrencyBalanceView), required=True)
-    ledger_accounts = fields.List(fields.Nested(LedgerBalanceView), required=True)
-    usage = fields.List(fields.Nested(MeterView), required=True)
+    method = text_field()
+    received_at = instant_field()
 
 
 class EventView(View):
     """An event of the log."""
 
-    position = _whole()
-    type = _text()
-    version = _whole()
-    stream = _text()
-    stream_version = _whole()
-    occurred_at = _instant()
-    booked_at = _instant()
-    recorded_at = _instant()
+    position = whole_field()
+    type = text_field()
+    version = whole_field()
+    stream = text_field()
+    stream_version = whole_field()
+    occurred_at = instant_field()
+    booked_at = instant_field()
+    recorded_at = instant_field()
     actor = fields.Dict(required=True)
-    cause = _text()
+    cause = text_field()
     data = fields.Dict(required=True)
 
 
 class TimelineRowView(View):
     """A row of a timeline: an event, or a run of usage (type usage.recorded) with its first event's times."""
 
-    position = _whole()
-    type = _text()
-    occurred_at = _instant()
-    booked_at = _instant()
-    recorded_at = _instant()
+    position = whole_field()
+    type = text_field()
+    occurred_at = instant_field()
+    booked_at = instant_field()
+    recorded_at = instant_field()
     actor = fields.Dict(required=True)
-    cause = _text()
-    sentence = _text()
+    cause = text_field()
+    sentence = text_field()
     stream = fields.String()
     until = fields.AwareDateTime()
     meter = fields.String()
@@ -361,45 +219,45 @@ class TimelineRowView(View):
 class SetAsideView(Schema):
     """An event that every projection passes over, and why."""
 
-    position = _whole()
-    reason = _text()
+    position = whole_field()
+    reason = text_field()
 
 
 class DeadLetterView(View):
     """A message that could not be applied: why, where it stands in its topic, and what it is about."""
 
-    id = _text()
-    number = _whole()
-    status = _text()
-    code = _text()
-    reason = _text()
-    book = _text(allow_none=True)
-    topic = _text()
-    partition = _whole()
-    offset = _whole()
-    timestamp = _instant()
-    account = _text(allow_none=True)
-    source = _text(allow_none=True)
-    event_id = _text(allow_none=True)
-    known_position = _whole(allow_none=True)
-    value_digest = _text()
-    value_bytes = _whole()
-    rejected_at = _instant()
-    attempts = _whole()
-    retry_at = _instant(allow_none=True)
-    gives_up_at = _instant(allow_none=True)
-    relayed_at = _instant(allow_none=True)
-    resolved_at = _instant(allow_none=True)
-    resolved_by = _text(allow_none=True)
-    resolution = _text(allow_none=True)
+    id = text_field()
+    number = whole_field()
+    status = text_field()
+    code = text_field()
+    reason = text_field()
+    book = text_field(allow_none=True)
+    topic = text_field()
+    partition = whole_field()
+    offset = whole_field()
+    timestamp = instant_field()
+    account = text_field(allow_none=True)
+    source = text_field(allow_none=True)
+    event_id = text_field(allow_none=True)
+    known_position = whole_field(allow_none=True)
+    value_digest = text_field()
+    value_bytes = whole_field()
+    rejected_at = instant_field()
+    attempts = whole_field()
+    retry_at = instant_field(allow_none=True)
+    gives_up_at = instant_field(allow_none=True)
+    relayed_at = instant_field(allow_none=True)
+    resolved_at = instant_field(allow_none=True)
+    resolved_by = text_field(allow_none=True)
+    resolution = text_field(allow_none=True)
 
 
 class HeaderView(View):
     """A header of a message; its value in base 64 when it is not UTF-8."""
 
-    name = _text()
-    value = _text(allow_none=True)
-    value_base64 = _text(allow_none=True)
+    name = text_field()
+    value = text_field(allow_none=True)
+    value_base64 = text_field(allow_none=True)
 
 
 class DeadLetterDetailView(DeadLetterView):
@@ -408,21 +266,21 @@ class DeadLetterDetailView(DeadLetterView):
     The value is null once it is replayed or discarded. `known` is the event that a conflict is with.
     """
 
-    key = _text(allow_none=True)
-    key_base64 = _text(allow_none=True)
+    key = text_field(allow_none=True)
+    key_base64 = text_field(allow_none=True)
     headers = fields.List(fields.Nested(HeaderView), required=True)
-    value = _text(allow_none=True)
-    value_base64 = _text(allow_none=True)
+    value = text_field(allow_none=True)
+    value_base64 = text_field(allow_none=True)
     known = fields.Nested(EventView, required=True, allow_none=True)
 
 
 class DeadLetterOutcomeView(View):
     """What became of a message: its status, and why when it is not applied."""
 
-    id = _text()
-    status = _text()
-    code = _text(allow_none=True)
-    reason = _text(allow_none=True)
+    id = text_field()
+    status = text_field()
+    code = text_field(allow_none=True)
+    reason = text_field(allow_none=True)
 
 
 class ReceivedView(View):
@@ -435,11 +293,11 @@ class ReceivedView(View):
 class ProblemView(View):
     """What went wrong (RFC 9457)."""
 
-    type = _text()
-    title = _text()
-    status = _whole()
-    code = _text()
-    detail = _text()
+    type = text_field()
+    title = text_field()
+    status = whole_field()
+    code = text_field()
+    detail = text_field()
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 

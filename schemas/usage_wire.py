@@ -59,7 +59,7 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
-def _exact(text: str) -> Decimal:
+def exact_number(text: str) -> Decimal:
     """Read a number as it is written; an exponent beyond what Decimal holds is beyond every limit too."""
     try:
         return Decimal(text)
@@ -67,11 +67,11 @@ def _exact(text: str) -> Decimal:
         return Decimal("Infinity")
 
 
-_event: Final = msgspec.json.Decoder(CloudEvent, float_hook=_exact)
+_event: Final = msgspec.json.Decoder(CloudEvent, float_hook=exact_number)
 _batch: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 # Any JSON at all: a number is not made a float, which would refuse one that is too large for it.
-_lax: Final = msgspec.json.Decoder(float_hook=_exact)
+_lax: Final = msgspec.json.Decoder(float_hook=exact_number)
 _one: Final = msgspec.json.Decoder(msgspec.Raw)
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MALFORMED: Final = "the body is not well-formed JSON in UTF-8"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from ledger.events.invoice import DiscountShare, InvoiceLine, LineTax
+from ledger.events.plan import RecurringFee, UsageCharge
 from ledger.identifiers import public_id
+from ledger.prices import Price, Tier
 from ledger.streams import book as books
 from ledger.streams.account import Account
-from ledger.streams.plan import Plan
+from ledger.streams.plan import PricedPlan, one_fee
 from tests.given_when_then import folded
 
 BOOK = UUID("0190163d-8694-739b-aea5-966c26f8ad91")
@@ -31,35 +35,55 @@ ADA = Account(
     status="open",
     origin=None,
 )
-PRO = Plan(
-    plan=example_id("plan", 1),
-    product=example_id("prod", 1),
-    name="Pro",
-    currency="USD",
-    interval="month",
-    amount=2900,
-    price_version=1,
-    status="active",
-)
-TEAM = replace(PRO, plan=example_id("plan", 2), product=example_id("prod", 2), name="Team", amount=9900)
-FREE = replace(PRO, plan=example_id("plan", 3), product=example_id("prod", 3), name="Free", amount=0)
-PRO_YEARLY = replace(
-    PRO,
-    plan=example_id("plan", 4),
-    product=example_id("prod", 1),
-    name="Pro, yearly",
-    interval="year",
-    amount=29_000,
-)
-PRO_WEEKLY = replace(
-    PRO,
-    plan=example_id("plan", 5),
-    product=example_id("prod", 1),
-    name="Pro, weekly",
-    interval="week",
-    amount=900,
-)
-PRO_IN_EURO = replace(PRO, plan=example_id("plan", 6), product=example_id("prod", 1), currency="EUR")
+
+
+def example_plan(
+    number: int,
+    name: str,
+    amount: int = 0,
+    *,
+    currency: str = "USD",
+    product: int | None = None,
+    interval: str = "month",
+    **terms: Any,
+) -> PricedPlan:
+    """Give a plan at its first price version: of one fee in advance, or of the terms that are told."""
+    told = replace(one_fee(name, currency, interval, amount), **terms)
+    return PricedPlan(
+        example_id("plan", number), example_id("prod", product or number), name, 1, currency, told
+    )
+
+
+def fee(amount: int, code: str = "base", **more: Any) -> RecurringFee:
+    """Give a fee in dollars, in advance unless told."""
+    return RecurringFee(code=code, name=code.title(), amounts={"USD": amount}, **more)
+
+
+def charge(price: Price | int, code: str = "calls", meter: str = "api_calls", **more: Any) -> UsageCharge:
+    """Give a charge in dollars for usage of a meter: at a price, or at so many cents a unit."""
+    if isinstance(price, int):
+        price = Price(model="per_unit", currency="USD", unit_amount=Decimal(price))
+    return UsageCharge(code=code, name=code.title(), meter=meter, prices={"USD": price}, **more)
+
+
+def graduated(*tiers: tuple[int | None, int]) -> Price:
+    """Give a graduated price of tiers: up to how much, and how many cents a unit."""
+    return Price(
+        model="graduated",
+        currency="USD",
+        tiers=tuple(
+            Tier(up_to=None if up_to is None else Decimal(up_to), unit_amount=Decimal(each))
+            for up_to, each in tiers
+        ),
+    )
+
+
+PRO = example_plan(1, "Pro", 2900)
+TEAM = example_plan(2, "Team", 9900)
+FREE = example_plan(3, "Free", 0)
+PRO_YEARLY = example_plan(4, "Pro, yearly", 29_000, interval="year", product=1)
+PRO_WEEKLY = example_plan(5, "Pro, weekly", 900, interval="week", product=1)
+PRO_IN_EURO = example_plan(6, "Pro", 2900, currency="EUR", product=1)
 
 
 def example_book(time_zone: str = "UTC", currency: str = "USD") -> books.Book:
@@ -69,6 +93,14 @@ def example_book(time_zone: str = "UTC", currency: str = "USD") -> books.Book:
     )
     book = folded(books.evolve, events)
     assert book is not None
+    return book
+
+
+def book_under(preset: str, **overrides: str) -> books.Book:
+    """Give a book that has adopted other conventions, as its second version."""
+    book = example_book()
+    for event in books.adopt_policy(book, preset, overrides):
+        book = books.evolve(book, event)
     return book
 
 

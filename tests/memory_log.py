@@ -8,7 +8,7 @@ from ledger.errors import VersionConflict
 from ledger.events import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from ledger.events import Event, NewEvent
@@ -34,6 +34,10 @@ class MemoryLog:
     def load(self, book: UUID, stream: UUID) -> list[Recorded]:
         """Read one stream of a book."""
         return list(self._streams.get((book, stream), ()))
+
+    def load_streams(self, book: UUID, streams: Iterable[UUID]) -> dict[UUID, list[Recorded]]:
+        """Read several streams of a book."""
+        return {stream: found for stream in streams if (found := self.load(book, stream))}
 
     def version_of(self, book: UUID, stream: UUID) -> int:
         """Give a stream's last version."""

@@ -18,7 +18,7 @@ from ledger.streams.base import fold
 from ledger.values import checked_time
 from projections import timeline_queries as timeline
 from projections.state import account_state
-from schemas import requests, responses
+from schemas import requests, responses, responses_billing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def expand_run(call: Call, account: str, run: str) -> Response:
     scope="read",
     book_wide=False,
     query=requests.StateQuery,
-    answer=responses.StateView,
+    answer=responses_billing.StateView,
 )
 def get_state(call: Call, account: str) -> Response:
     """Show the account as it was at a position of the log, or at a time."""

@@ -16,6 +16,7 @@ from consumers.usage_batch import MAX_USAGE_BYTES
 from ledger.errors import UnsupportedContent
 from ledger.identifiers import public_id
 from ledger.stamps import HEADER, Stamp, sign_stamp, stamp_key
+from ledger.streams.clock import TEST
 from schemas import responses
 from schemas.topics import USAGE
 from schemas.usage_wire import CONTENT_TYPES, ENVELOPE, Malformed, read_batch, read_event
@@ -155,7 +156,13 @@ def _hand_on(call: Call, feed: FeedProducer, judged: _Judged) -> Response:
     context = call.context()
     admitted, refused = judge_standing(context, judged.facts)
     if admitted:
-        stamp = Stamp(accepted_at=call.now, book=call.book, actor=context.actor, cause=call.cause)
+        stamp = Stamp(
+            accepted_at=call.now,
+            book=call.book,
+            actor=context.actor,
+            cause=call.cause,
+            book_time=call.checked.mode == TEST,
+        )
         key = stamp_key(context.settings.master_key)
         feed.send_all([_message(judged.facts[at], judged.texts[at], stamp, key) for at in admitted])
     body = {

@@ -39,6 +39,7 @@ class BillingEntityDefined(Event):
     """A seller that invoices are issued by, with its number series and payment terms."""
 
     topic: ClassVar[str] = "book.billing_entity_defined"
+    version: ClassVar[int] = 2
 
     billing_entity: str
     name: str
@@ -46,6 +47,7 @@ class BillingEntityDefined(Event):
     invoice_series: str
     credit_note_series: str
     payment_terms_days: int
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

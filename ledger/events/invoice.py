@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import ClassVar
 
 from ledger.events.base import Event
@@ -28,6 +29,31 @@ class DiscountShare:
 
     coupon: str
     amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineUsage:
+    """The usage behind a line: which meter and charge, which of its groups, how many events and how much.
+
+    The events are those of [service_from, service_to) at the line's positions.
+    """
+
+    meter: str
+    charge: str
+    events: int
+    quantity: Decimal
+    group: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineRating:
+    """How a line's amount came about: the exact amount as a fraction, the rounding, the tier if any."""
+
+    formula: str
+    exact: str
+    rounding: str
+    unit_amount: str | None = None
+    tier: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +82,8 @@ class InvoiceLine:
     taxes: tuple[LineTax, ...] = ()
     discounts: tuple[DiscountShare, ...] = ()
     adjusts_line: str | None = None
+    usage: LineUsage | None = None
+    rating: LineRating | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +94,14 @@ class _OfInvoice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceDrafted(_OfInvoice):
-    """An invoice was assembled; it can still be drafted again until it is finalized."""
+    """An invoice was assembled; it can still be drafted again until it is finalized.
+
+    `due_at` is the instant it bills; it takes late usage in until `finalizes_at`. Usage of stretches that
+    ended before `late_since` was not looked at again.
+    """
 
     topic: ClassVar[str] = "invoice.drafted"
+    version: ClassVar[int] = 2
 
     billing_entity: str
     payer: str
@@ -80,6 +113,12 @@ class InvoiceDrafted(_OfInvoice):
     lines: tuple[InvoiceLine, ...]
     computed_at_position: int
     managed_by: str
+    policy_version: int | None = None
+    due_at: datetime | None = None
+    late_since: datetime | None = None
+    finalizes_at: datetime | None = None
+    # How long it may be paid; none means the seller's usual terms.
+    due_days: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +163,63 @@ class PaymentApplied(_OfInvoice):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreditApplied(_OfInvoice):
+    """Credit settles part of the invoice: the account's own, a prepaid grant's, or a credit note's.
+
+    `reference` names the grant or the credit note; a negative amount gives back what was applied before.
+    """
+
+    topic: ClassVar[str] = "invoice.credit_applied"
+
+    source: str
+    reference: str | None
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditedLine:
+    """What a credit note gives back of a line: before tax, and of each of its taxes, in the line's order."""
+
+    line: str
+    net: int
+    taxes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceCredited(_OfInvoice):
+    """A credit note gives back part or all of the invoice, which stays as it was issued."""
+
+    topic: ClassVar[str] = "invoice.credited"
+
+    credit_note: str
+    lines: tuple[CreditedLine, ...]
+    credited_to_account: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceMarkedUncollectible(_OfInvoice):
+    """What the invoice still asks for is not expected any more; it may be paid all the same."""
+
+    topic: ClassVar[str] = "invoice.marked_uncollectible"
+
+    reason: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DunningStepTaken(_OfInvoice):
+    """A step was taken because the invoice is past due: a reminder, another try to collect, and so on."""
+
+    topic: ClassVar[str] = "invoice.dunning_step_taken"
+
+    step: int
+    action: str
+    due_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class InvoiceVoided(_OfInvoice):
     """The invoice is taken back whole; its number stays used."""
 
@@ -144,4 +240,13 @@ class InvoiceNumberTaken(Event):
     invoice: str
 
 
-InvoiceEvent = InvoiceDrafted | InvoiceFinalized | PaymentApplied | InvoiceVoided
+InvoiceEvent = (
+    InvoiceDrafted
+    | InvoiceFinalized
+    | PaymentApplied
+    | CreditApplied
+    | InvoiceCredited
+    | DunningStepTaken
+    | InvoiceMarkedUncollectible
+    | InvoiceVoided
+)

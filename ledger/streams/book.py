@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias, assert_never
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from ledger.errors import Invalid, NotFound
 from ledger.events.book import (
@@ -14,30 +15,30 @@ from ledger.events.book import (
 )
 from ledger.money import exponent
 from ledger.periods import local_date
+from ledger.policies import DEFAULT_PRESET, Policy, policy_of
 from ledger.secrets import MODES
 from ledger.streams.base import begins_with
+from ledger.streams.billing_entity import BillingEntity, first_entity, with_entity
 from ledger.values import EARLIEST, MAX_NAME_CHARACTERS, checked_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BookEvent: TypeAlias = BookOpened | BillingPolicyAdopted | BillingEntityDefined | WebhookEndpointRegistered
 
-DEFAULT_BILLING_ENTITY: Final = "default"
-_DEFAULT_TERMS_DAYS: Final = 14
-
 
 @dataclass(frozen=True)
-class BillingEntity:
-    """A seller, as invoices name it."""
+class AdoptedPolicy:
+    """One version of the book's conventions, as it was adopted."""
 
-    billing_entity: str
-    name: str
-    tax_id: str | None
-    invoice_series: str
-    payment_terms_days: int
+    policy_version: int
+    preset: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Book:
-    """A book as it stands."""
+    """A book as it stands, with every version of its conventions."""
 
     book: str
     organisation: str
@@ -45,9 +46,36 @@ class Book:
     mode: str
     functional_currency: str
     time_zone: str
-    policy_version: int = 0
-    policy_preset: str = "stripe"
+    adopted: tuple[AdoptedPolicy, ...] = ()
     billing_entities: dict[str, BillingEntity] = field(default_factory=dict)
+
+    @property
+    def adopted_last(self) -> AdoptedPolicy:
+        """The version in force; before the first one, the default."""
+        return self.adopted[-1] if self.adopted else AdoptedPolicy(0, DEFAULT_PRESET)
+
+    @property
+    def policy_version(self) -> int:
+        """The version in force."""
+        return self.adopted_last.policy_version
+
+    @property
+    def policy_preset(self) -> str:
+        """The preset in force."""
+        return self.adopted_last.preset
+
+    @cached_property
+    def policies(self) -> Mapping[int, Policy]:
+        """Give the conventions of each version, so that a line is made again under those it names.
+
+        They are worked out when asked for, not as the book is folded: a recorded event always loads.
+        """
+        return {one.policy_version: policy_of(one.preset, one.overrides) for one in self.adopted}
+
+    @property
+    def policy(self) -> Policy:
+        """The conventions in force."""
+        return self.policies.get(self.policy_version, Policy())
 
 
 def open_book(
@@ -71,15 +99,20 @@ def open_book(
             time_zone=time_zone,
             fiscal_year_start_month=1,
         ),
-        BillingPolicyAdopted(policy_version=1, preset="stripe"),
-        BillingEntityDefined(
-            billing_entity=DEFAULT_BILLING_ENTITY,
-            name=organisation_name,
-            tax_id=None,
-            invoice_series="INV",
-            credit_note_series="CN",
-            payment_terms_days=_DEFAULT_TERMS_DAYS,
-        ),
+        BillingPolicyAdopted(policy_version=1, preset=DEFAULT_PRESET),
+        first_entity(organisation_name),
+    ]
+
+
+def adopt_policy(state: Book | None, preset: str, overrides: Mapping[str, str]) -> list[BookEvent]:
+    """Bill by other conventions from now on; adopting those in force again changes nothing."""
+    book = require(state)
+    policy_of(preset, overrides)
+    last = book.adopted_last
+    if (preset, dict(overrides)) == (last.preset, dict(last.overrides)):
+        return []
+    return [
+        BillingPolicyAdopted(policy_version=last.policy_version + 1, preset=preset, overrides=dict(overrides))
     ]
 
 
@@ -105,20 +138,19 @@ def evolve(state: Book | None, event: BookEvent) -> Book:
                 time_zone=event.time_zone,
             )
         case BillingPolicyAdopted():
-            return replace(_known(state), policy_version=event.policy_version, policy_preset=event.preset)
+            return _with_policy(_known(state), event)
         case BillingEntityDefined():
-            return _with_entity(_known(state), event)
+            book = _known(state)
+            return replace(book, billing_entities=with_entity(book.billing_entities, event))
         case WebhookEndpointRegistered():
             return _known(state)
         case _:
             assert_never(event)
 
 
-def _with_entity(state: Book, event: BillingEntityDefined) -> Book:
-    entity = BillingEntity(
-        event.billing_entity, event.name, event.tax_id, event.invoice_series, event.payment_terms_days
-    )
-    return replace(state, billing_entities={**state.billing_entities, event.billing_entity: entity})
+def _with_policy(state: Book, event: BillingPolicyAdopted) -> Book:
+    adopted = AdoptedPolicy(event.policy_version, event.preset, event.overrides)
+    return replace(state, adopted=(*state.adopted, adopted))
 
 
 def _known(state: Book | None) -> Book:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from ledger.errors import CurrencyConflict, Invalid, InvoiceNotOpen, NotFound, Overpayment
 from ledger.events.invoice import (
+    CreditApplied,
+    DunningStepTaken,
+    InvoiceCredited,
     InvoiceDrafted,
     InvoiceEvent,
     InvoiceFinalized,
     InvoiceLine,
+    InvoiceMarkedUncollectible,
     InvoiceVoided,
     PaymentApplied,
 )
@@ -19,18 +23,23 @@ from ledger.identifiers import derived_id
 from ledger.money import checked_amount
 from ledger.periods import local_date
 from ledger.streams.base import begins_with
-from ledger.streams.book import DEFAULT_BILLING_ENTITY
-from ledger.streams.subscription import CHARGE, CREDIT, FEE, line_id
+from ledger.streams.billing_entity import DEFAULT_BILLING_ENTITY
+from ledger.streams.subscription import last_period
 from ledger.values import MAX_REASON_CHARACTERS, checked_text, instant_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
+    from ledger.assembly import Assembled, Bill
     from ledger.streams.account import Account
     from ledger.streams.book import Book
-    from ledger.streams.plan import Plan
-    from ledger.streams.subscription import OpenPeriod, Subscription
+    from ledger.streams.subscription import Subscription
+
+
+class UnknownLine(NotFound):
+    """The invoice has no such line."""
+
+    code = "unknown_line"
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,28 @@ class Settlement:
 
 
 @dataclass(frozen=True)
+class Credit:
+    """Credit applied to the invoice: from where, and which grant or credit note of it."""
+
+    source: str
+    reference: str | None
+    amount: int
+
+
+@dataclass(frozen=True)
 class Invoice:
     """An invoice as it stands; `header` is there from finalization on."""
 
     draft: InvoiceDrafted
     header: InvoiceFinalized | None = None
     settlements: tuple[Settlement, ...] = ()
+    credits: tuple[Credit, ...] = ()
+    credit_notes: tuple[InvoiceCredited, ...] = ()
+    steps: tuple[DunningStepTaken, ...] = ()
+    uncollectible_reason: str | None = None
+    # What was given up, and what of it was paid all the same.
+    written_off: int = 0
+    recovered: int = 0
     void_reason: str | None = None
 
     @property
@@ -70,18 +95,25 @@ class Invoice:
         """What the invoice still asks for: nothing when it is void, or when it owes the customer."""
         if self.header is None or self.void_reason is not None:
             return 0
-        return max(0, self.header.total - self.amount_paid)
+        return max(0, self.header.total - self.amount_paid - self.amount_credited)
+
+    @property
+    def amount_credited(self) -> int:
+        """What credit has settled."""
+        return sum(credit.amount for credit in self.credits)
 
     @property
     def status(self) -> str:
-        """Say draft, open, partially_paid, paid or void."""
+        """Say draft, open, partially_paid, paid, uncollectible or void."""
         if self.void_reason is not None:
             return "void"
         if self.header is None:
             return "draft"
         if self.amount_due == 0:
             return "paid"
-        return "partially_paid" if self.settlements else "open"
+        if self.uncollectible_reason is not None:
+            return "uncollectible"
+        return "partially_paid" if self.settlements or self.credits else "open"
 
 
 def totals_of(lines: tuple[InvoiceLine, ...]) -> Totals:
@@ -98,115 +130,54 @@ def totals_of(lines: tuple[InvoiceLine, ...]) -> Totals:
     )
 
 
+@dataclass(frozen=True)
+class Header:
+    """Which invoice a draft is: its id, which follows from what it bills, its kind and its period."""
+
+    invoice: str
+    kind: str
+    period_start: datetime
+    period_end: datetime
+
+    @classmethod
+    def of(cls, subscription: Subscription, kind: str, period_end: datetime) -> Header:
+        """Name the invoice of a subscription's present period."""
+        start = last_period(subscription).starts_at
+        return cls(invoice_id(subscription.subscription, start, kind), kind, start, period_end)
+
+
 def invoice_id(subscription: str, period_start: datetime, kind: str) -> str:
     """Give the id of the one invoice that may exist for a subscription, a period start and a kind."""
     return derived_id("inv", "invoice", subscription, instant_text(period_start), kind)
 
 
-def draft_period(
-    account: Account, subscription: Subscription, plan: Plan, plans: Mapping[str, Plan], position: int
-) -> InvoiceDrafted:
-    """Assemble the invoice of the period just opened: the fee in advance, and prorations that wait.
-
-    `plans` holds the plan of each proration.
-    """
-    period = _period_of(subscription)
-    lines = (_fee_line(subscription, period, plan), *_proration_lines(subscription, plans))
-    return _drafted(account, subscription, "recurring", plan.currency, period.ends_at, lines, position)
-
-
-def draft_final(
-    account: Account, subscription: Subscription, plans: Mapping[str, Plan], position: int
-) -> InvoiceDrafted:
-    """Assemble the last invoice of a subscription that ended while prorations waited for a next one."""
-    assert subscription.ended_at is not None, "a final invoice is of a subscription that ended"
-    lines = _proration_lines(subscription, plans)
-    currency = subscription.pending[0].currency
-    return _drafted(account, subscription, "final", currency, subscription.ended_at, lines, position)
-
-
-def _drafted(
-    account: Account,
-    subscription: Subscription,
-    kind: str,
-    currency: str,
-    period_end: datetime,
-    lines: tuple[InvoiceLine, ...],
-    position: int,
-) -> InvoiceDrafted:
-    period_start = _period_of(subscription).starts_at
-    return InvoiceDrafted(
-        invoice=invoice_id(subscription.subscription, period_start, kind),
-        account=account.account,
-        billing_entity=DEFAULT_BILLING_ENTITY,
-        payer=account.account,
-        subscription=subscription.subscription,
-        kind=kind,
-        currency=currency,
-        period_start=period_start,
-        period_end=period_end,
-        lines=lines,
-        computed_at_position=position,
-        managed_by="daybook",
-    )
-
-
-def _period_of(subscription: Subscription) -> OpenPeriod:
-    assert subscription.period is not None, "an invoice is drafted for a period that was opened"
-    return subscription.period
-
-
-def _fee_line(subscription: Subscription, period: OpenPeriod, plan: Plan) -> InvoiceLine:
-    return InvoiceLine(
-        line=line_id(subscription.item, period.period, FEE, 1),
-        subscription_item=subscription.item,
-        period=period.period,
-        kind=FEE,
-        sequence=1,
-        description=plan.name,
-        quantity="1",
-        amount=plan.amount,
-        service_from=period.starts_at,
-        service_to=period.ends_at,
-        usage_after_position=None,
-        usage_through_position=None,
-        plan=plan.plan,
-        price_version=plan.price_version,
-        policy_version=period.policy_version,
-        performance_obligation="subscription",
-        recognition_rule="straight_line",
-        revenue_account="revenue",
-        product=plan.product,
-    )
-
-
-def _proration_lines(subscription: Subscription, plans: Mapping[str, Plan]) -> tuple[InvoiceLine, ...]:
-    words = {CREDIT: "Unused time on", CHARGE: "Remaining time on"}
-    return tuple(
-        InvoiceLine(
-            line=line_id(subscription.item, pending.period, pending.kind, pending.sequence),
-            subscription_item=subscription.item,
-            period=pending.period,
-            kind=pending.kind,
-            sequence=pending.sequence,
-            description=f"{words[pending.kind]} {plans[pending.plan].name}",
-            quantity="1",
-            amount=pending.amount,
-            service_from=pending.service_from,
-            service_to=pending.service_to,
-            usage_after_position=None,
-            usage_through_position=None,
-            plan=pending.plan,
-            price_version=pending.price_version,
-            policy_version=pending.policy_version,
-            performance_obligation="subscription",
-            recognition_rule="straight_line",
-            revenue_account="revenue",
-            product=plans[pending.plan].product,
-            adjusts_line=pending.adjusts_line,
+def draft(
+    state: Invoice | None, bill: Bill, assembled: Assembled, invoice: Header, finalizes_at: datetime | None
+) -> list[InvoiceEvent]:
+    """Write what was assembled as a draft, or as the same draft again, with the usage that came meanwhile."""
+    if state is not None and state.status != "draft":
+        raise InvoiceNotOpen(f"invoice {invoice.invoice} is {state.status}")
+    subscription = bill.subscription
+    return [
+        InvoiceDrafted(
+            invoice=invoice.invoice,
+            account=subscription.account,
+            billing_entity=DEFAULT_BILLING_ENTITY,
+            payer=subscription.account,
+            subscription=subscription.subscription,
+            kind=invoice.kind,
+            currency=bill.currency,
+            period_start=invoice.period_start,
+            period_end=invoice.period_end,
+            lines=assembled.lines,
+            computed_at_position=bill.through_position,
+            managed_by="daybook",
+            policy_version=bill.policy_version,
+            due_at=bill.at,
+            late_since=bill.late_since,
+            finalizes_at=finalizes_at,
         )
-        for pending in subscription.pending
-    )
+    ]
 
 
 def finalize(
@@ -220,6 +191,7 @@ def finalize(
     seller = book.billing_entities[invoice.draft.billing_entity]
     totals = totals_of(invoice.draft.lines)
     issued_on = local_date(now, book.time_zone)
+    days = seller.payment_terms_days if invoice.draft.due_days is None else invoice.draft.due_days
     return [
         InvoiceFinalized(
             invoice=invoice.draft.invoice,
@@ -229,8 +201,8 @@ def finalize(
             number=number,
             formatted_number=f"{seller.invoice_series}-{number:06d}",
             issued_on=issued_on,
-            due_on=issued_on + timedelta(days=seller.payment_terms_days),
-            terms=f"net {seller.payment_terms_days}",
+            due_on=issued_on + timedelta(days=days),
+            terms=f"net {days}",
             currency=invoice.draft.currency,
             subtotal=totals.subtotal,
             discount_total=totals.discount_total,
@@ -248,7 +220,7 @@ def finalize(
 def apply_payment(state: Invoice | None, payment: str, amount: int, currency: str) -> list[InvoiceEvent]:
     """Settle part or all of what the invoice asks for; more than that is refused."""
     invoice = require(state)
-    if invoice.status not in ("open", "partially_paid"):
+    if invoice.status not in ("open", "partially_paid", "uncollectible"):
         message = f"invoice {invoice.draft.invoice} is {invoice.status}"
         raise InvoiceNotOpen(message)
     if currency != invoice.draft.currency:
@@ -272,8 +244,26 @@ def void(state: Invoice | None, reason: str) -> list[InvoiceEvent]:
     if invoice.header is None or invoice.settlements:
         message = f"invoice {invoice.draft.invoice} is {invoice.status}: only an unpaid one can be made void"
         raise InvoiceNotOpen(message)
+    if invoice.credit_notes:
+        message = f"invoice {invoice.draft.invoice} has credit notes: credit what is left of it instead"
+        raise InvoiceNotOpen(message)
     checked_text(reason, MAX_REASON_CHARACTERS, "reason")
     return [InvoiceVoided(invoice=invoice.draft.invoice, account=invoice.draft.account, reason=reason)]
+
+
+def mark_uncollectible(state: Invoice | None, reason: str) -> list[InvoiceEvent]:
+    """Give up what the invoice still asks for; it may be paid all the same. Twice changes nothing."""
+    invoice = require(state)
+    if invoice.status == "uncollectible":
+        return []
+    if invoice.status not in ("open", "partially_paid"):
+        message = (
+            f"invoice {invoice.draft.invoice} is {invoice.status}: nothing is asked for that may not come"
+        )
+        raise InvoiceNotOpen(message)
+    checked_text(reason, MAX_REASON_CHARACTERS, "reason")
+    names = {"invoice": invoice.draft.invoice, "account": invoice.draft.account}
+    return [InvoiceMarkedUncollectible(**names, reason=reason, amount=invoice.amount_due)]
 
 
 def require(state: Invoice | None) -> Invoice:
@@ -294,7 +284,21 @@ def evolve(state: Invoice | None, event: InvoiceEvent) -> Invoice:
             return replace(_known(state), header=event)
         case PaymentApplied():
             known = _known(state)
-            return replace(known, settlements=(*known.settlements, Settlement(event.payment, event.amount)))
+            recovered = known.recovered + (0 if known.uncollectible_reason is None else event.amount)
+            settlements = (*known.settlements, Settlement(event.payment, event.amount))
+            return replace(known, settlements=settlements, recovered=recovered)
+        case CreditApplied():
+            known = _known(state)
+            credit = Credit(event.source, event.reference, event.amount)
+            return replace(known, credits=(*known.credits, credit))
+        case InvoiceCredited():
+            known = _known(state)
+            return replace(known, credit_notes=(*known.credit_notes, event))
+        case DunningStepTaken():
+            known = _known(state)
+            return replace(known, steps=(*known.steps, event))
+        case InvoiceMarkedUncollectible():
+            return replace(_known(state), uncollectible_reason=event.reason, written_off=event.amount)
         case InvoiceVoided():
             return replace(_known(state), void_reason=event.reason)
         case _:

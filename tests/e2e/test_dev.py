@@ -119,7 +119,7 @@ def test_a_supervisor_and_a_closed_terminal_stop_it_cleanly_too(dev: Dev, how: s
 
 def test_a_child_that_dies_is_started_again(dev: Dev) -> None:
     dev.ready()
-    for subcommand in ("serve", "project"):
+    for subcommand in ("serve", "project", "schedule"):
         child = dev.child(subcommand)
         assert child is not None
         workers = child.children()
@@ -135,7 +135,7 @@ def test_after_kill_dash_nine_no_child_is_left_and_the_next_start_recovers(data_
         line = dev.ready()
         account = dev.ask("/v1/accounts", line["live_key"], {"name": "Ada"}).body["id"]
         children = _children(dev)
-        assert len(children) >= 3  # serve, its worker, project
+        assert len(children) >= 4  # serve, its worker, project, schedule
         dev.kill()
         until(lambda: alive(children) == [], 10, "the children to end")
         # At once, on the same port: nothing of the first one may be in the way.

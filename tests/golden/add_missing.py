@@ -38,6 +38,7 @@ METADATA = Metadata(
 )
 PREFIXES = {
     "account": "acc",
+    "coupon": "coup",
     "dead_letter": "dlt",
     "entry": "ent",
     "invoice": "inv",
@@ -48,23 +49,33 @@ PREFIXES = {
     "payment": "pay",
     "plan": "plan",
     "principal": "prn",
+    "product": "prod",
     "reverses": "ent",
     "subscription": "sub",
+    "tax_rate": "tax",
 }
+# What is kept by currency; other tables are metadata.
+BY_CURRENCY = {"amounts", "amounts_off", "minimums", "prices"}
 TEXTS = {
+    "aggregation": "sum",
+    "behaviour": "exclusive",
     "book": str(BOOK),
     "body": '{"id":"evt_1","object":"event","data":{"object":{"name":"Zoë"}}}',
     "buyer_email": "zoe@example.com",
     "buyer_name": "Zoë Ångström",
     "currency": "EUR",
+    "duration": "repeating",
     "email": "zoe@example.com",
     "functional_currency": "EUR",
     "interval": "month",
     "mode": "live",
+    "model": "per_unit",
     "name": "Zoë Ångström & 東京",
     "quantity": "12.5",
     "side": "debit",
     "time_zone": "Europe/Paris",
+    "timing": "advance",
+    "values": "levels",
 }
 BY_TYPE: dict[Any, Any] = {
     bool: True,
@@ -88,9 +99,12 @@ def _value(name: str, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return _items(name, kinds[0])
     if get_origin(hint) is dict:
-        return {"region": _value("region", kinds[1]), "zone": _value("zone", kinds[1])}
+        keys = ("EUR", "USD") if name in BY_CURRENCY else ("region", "zone")
+        return {key: _value(key, kinds[1]) for key in keys}
     if isinstance(kinds[0], type) and is_dataclass(kinds[0]):
         return sample(kinds[0])
+    if name == "tax_rates":
+        return public_id("tax", STREAM)
     if kinds[0] is int:  # another for each name, so that no two fields can change places unseen
         return 1_000 + crc32(name.encode()) % 9_000
     return _text(name) if kinds[0] is str else BY_TYPE[kinds[0]]

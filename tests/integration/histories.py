@@ -11,6 +11,8 @@ from uuid import UUID, uuid4, uuid5
 from ledger.events import Actor, Event, Metadata, NewEvent
 from ledger.events.account import AccountClosed, AccountEmailChanged, AccountRegistered, AccountRenamed
 from ledger.events.api_key import ApiKeyIssued, ApiKeyRevoked, ApiKeyRotated, ApiKeySuspended
+from ledger.events.clock import ClockMoved
+from ledger.events.dunning import DunningPolicyAdopted, DunningStep
 from ledger.events.invoice import InvoiceDrafted, InvoiceFinalized, InvoiceLine, PaymentApplied
 from ledger.events.journal import JournalEntryPosted, Posting
 from ledger.events.log import EventSetAside
@@ -27,6 +29,11 @@ from ledger.events.subscription import PeriodOpened, PlanChanged, SubscriptionCa
 from ledger.events.usage import UsageRecorded
 from ledger.identifiers import public_id, usage_stream
 from ledger.store import Log
+from ledger.streams.plan import one_fee
+from tests.integration.catalogue_histories import write_catalogue
+from tests.integration.correction_histories import correct
+from tests.integration.credit_histories import write_credit
+from tests.integration.credit_note_histories import write_credit_note
 from tests.integration.log_events import append_usage
 
 if TYPE_CHECKING:
@@ -193,10 +200,8 @@ class Writer:
             plan=plan,
             product="product",
             name=name,
-            currency="USD",
-            interval="month",
-            amount=amount,
             price_version=1,
+            terms=one_fee(name, "USD", "month", amount),
         )
         self.write(f"plan-{name}", created)
         return plan
@@ -208,9 +213,9 @@ class Writer:
     def subscribe(self, account: str, plan: str, name: str = "first") -> str:
         """Subscribe an account to a plan and open its first period."""
         subscription = self.id_of("sub", name)
-        names = {"subscription": subscription, "account": account}
         started = SubscriptionStarted(
-            **names,
+            subscription=subscription,
+            account=account,
             plan=plan,
             price_version=1,
             item="item",
@@ -222,7 +227,8 @@ class Writer:
             starts_at=NOON,
         )
         opened = PeriodOpened(
-            **names,
+            subscription=subscription,
+            account=account,
             period="per_1",
             starts_at=NOON,
             ends_at=NOON + timedelta(days=31),
@@ -417,6 +423,16 @@ class Writer:
         )
         return self.write("stripe-invoice", seen)
 
+    def adopt_dunning(self) -> int:
+        """Remind whoever is three days late."""
+        step = DunningStep(days_after_due=3, action="remind")
+        adopted = DunningPolicyAdopted(policy_version=1, in_force_from=NOON, time_zone="UTC", steps=(step,))
+        return self.write("dunning", adopted)
+
+    def move_clock(self, to: datetime) -> int:
+        """Move the book's clock."""
+        return self.write("clock", ClockMoved(from_at=self.at, to_at=to))
+
     def set_aside(self, position: int) -> int:
         """Set an event aside."""
         return self.write(
@@ -453,12 +469,18 @@ def write_everything(writer: Writer) -> str:
     account = writer.account()
     writer.key(account)
     writer.grant()
+    writer.adopt_dunning()
+    write_catalogue(writer)
     plan = writer.plan()
     writer.subscribe(account, plan)
+    writer.move_clock(NOON)
     writer.invoice(account)
     writer.pay(account, 1000)
+    write_credit(writer, account)
+    write_credit_note(writer, account)
     writer.see_customer(account, "Ada at Stripe", NOON)
     writer.see_subscription(account, "active", NOON)
     writer.see_invoice(account, "open", NOON)
     writer.usage(account, *(NOON + timedelta(minutes=minute) for minute in range(5)))
+    correct(writer, 1, "1", region="eu")
     return account

@@ -13,7 +13,13 @@ from commands.accounts import change_account, close_account, register_account
 from commands.context import Context
 from commands.keys import check_key, issue_key, resume_key, revoke_key, suspend_key
 from commands.streams import account_stream
-from commands.subscriptions import cancel_subscription, change_plan, renew_subscription, subscribe
+from commands.subscriptions import (
+    Wish,
+    advance_subscription,
+    cancel_subscription,
+    change_subscription,
+    subscribe,
+)
 from ledger.errors import Forbidden, IdTaken, Invalid, Unauthenticated
 from ledger.events.account import AccountRegistered
 from ledger.events.api_key import ApiKeyRotated
@@ -112,7 +118,7 @@ SAME: dict[str, tuple[Command, Written]] = {
         lambda _account, _key, sub: ("subscription.cancel", {"at_period_end": False}, sub),
     ),
     "subscription.renew": (
-        lambda to, _account, _key, sub: renew_subscription(at(to, NEXT_MONTH), sub),
+        lambda to, _account, _key, sub: advance_subscription(at(to, NEXT_MONTH), sub),
         lambda _account, _key, sub: ("subscription.renew", None, sub),
     ),
 }
@@ -159,7 +165,7 @@ def test_a_change_of_plan_does_what_http_does(acme: Acme, feed: Feed, *, at_peri
     (_, _, over), (_, _, through) = a_customer(acme.live, "Pro"), a_customer(acme.live, "Pro")
     plan = a_plan(acme.live, 9900, "Team")
     before = acme.log.head()
-    change_plan(at(acme.live, LATER), over, plan, at_period_end=at_period_end)
+    change_subscription(at(acme.live, LATER), over, Wish(plan=plan, at_period_end=at_period_end))
     expected, middle = said(acme, before), acme.log.head()
     feed.apply(feed.command("subscription.change", {"plan": plan, "at_period_end": at_period_end}, through))
     assert said(acme, middle) == expected

@@ -178,7 +178,10 @@ def test_a_cancellation_needs_no_body(world: HttpWorld) -> None:
         ({}, "plan"),
         ({"plan": 7}, "plan"),
         ({"plan": "plan_x"}, "plan"),
-        ({"plan": "plan_01h455vb4pex5vsknk084sn02q", "quantity": 2}, "quantity"),
+        ({"plan": "plan_01h455vb4pex5vsknk084sn02q", "quantity": 0}, "quantity"),
+        ({"plan": "plan_01h455vb4pex5vsknk084sn02q", "seats": 2}, "seats"),
+        ({"plan": "plan_01h455vb4pex5vsknk084sn02q", "trial_days": 731}, "trial_days"),
+        ({"plan": "plan_01h455vb4pex5vsknk084sn02q", "anchor": "monthly"}, "anchor"),
     ],
 )
 def test_a_subscription_that_cannot_be_is_refused_by_field(

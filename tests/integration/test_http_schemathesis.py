@@ -82,13 +82,28 @@ def _begin(world: HttpWorld) -> dict[str, list[str]]:
     subscription = operator.subscribed(account)
     key = ok(operator.post(f"/v1/accounts/{account}/keys", {"name": "k"}), 201)["id"]
     principal = ok(operator.post("/v1/principals", {"kind": "person", "name": "Ann"}), 201)["id"]
+    product = ok(operator.post("/v1/products", {"name": "API"}), 201)["id"]
+    meter = ok(operator.post("/v1/meters", {"code": "tokens"}), 201)["id"]
+    vat = {"name": "VAT", "jurisdiction": "DE", "percent": "19"}
+    tax_rate = ok(operator.post("/v1/tax-rates", vat), 201)["id"]
+    coupon = ok(operator.post("/v1/coupons", {"code": "HELLO", "percent_off": "10"}), 201)["id"]
+    given = {"amount": 500, "currency": "USD", "kind": "paid"}
+    grant = ok(operator.post(f"/v1/accounts/{account}/credit-grants", given), 201)["id"]
+    credited = operator.post(f"/v1/invoices/{subscription['invoice']}/credit-notes", {"amount": 1})
     used = ok(operator.post("/v1/usage", {"events": [usage_event(account, "1")]}))["position"]
     return {
         "account": [account],
         "key": [key],
+        "product": [product],
+        "meter": [meter, "tokens"],
+        "tax_rate": [tax_rate],
+        "coupon": [coupon, "HELLO"],
+        "billing_entity": ["default"],
         "plan": [subscription["plan"]],
         "subscription": [subscription["id"]],
         "invoice": [subscription["invoice"]],
+        "credit_note": [ok(credited, 201)["id"]],
+        "grant": [grant],
         "principal": [principal],
         "endpoint": [world.founded.endpoint],
         "dead_letter": _dead_letters(world),

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from projections.follower import Follower
 from projections.rebuild import RebuildRunning, UnknownProjection, rebuild, verify
 from projections.registry import PROJECTIONS
+from tests.integration.catalogue_histories import change_catalogue
+from tests.integration.correction_histories import correct
+from tests.integration.credit_histories import change_credit
 from tests.integration.histories import MASTER_KEY, NOON, Writer, write_everything
 
 if TYPE_CHECKING:
@@ -176,10 +179,13 @@ ACTIONS = st.sampled_from(
         "withdraw",
         "grant",
         "change plan",
+        "catalogue",
+        "credit",
         "pay",
         "stripe",
         "usage",
         "burst",
+        "correct",
         "other book",
     ]
 )
@@ -191,30 +197,32 @@ def play(writer: Writer, other: Writer, actions: list[tuple[str, int]]) -> None:
     plans = [writer.id_of("plan", "pro"), writer.plan("team")]
     for step, (action, number) in enumerate(actions):
         match action:
-            case "rename":
-                writer.rename("ada", f"Ada {number}")
-            case "email":
-                writer.change_email("ada", f"ada{number}@example.com")
+            case "rename" | "email":
+                (writer.rename if action == "rename" else writer.change_email)("ada", f"ada{number}@x.org")
             case "rotate" | "suspend" | "revoke":
                 writer.change_key(account, "first", action)
             case "grant" | "withdraw":
                 (writer.grant if action == "grant" else writer.withdraw)()
             case "change plan":
                 writer.change_plan(account, plans[number % 2], plans[(number + 1) % 2])
+            case "catalogue" | "credit":
+                (change_catalogue if action == "catalogue" else change_credit)(writer, step, number)
             case "pay":
                 writer.pay(account, 1 + number, name=f"payment {step}")
             case "stripe":
                 writer.see_invoice(account, "open" if number % 2 else "paid", NOON + timedelta(hours=step))
-            case "usage" | "burst":
+            case "usage" | "burst" | "correct":
                 use(writer, account, action, number)
             case _:
                 other.usage(other.account(f"other {step}"), NOON)
 
 
 def use(writer: Writer, account: str, action: str, number: int) -> None:
-    """Write one usage event, or a burst of them."""
+    """Write one usage event, or a burst of them, or correct one of the five that are there always."""
     if action == "usage":
         writer.usage(account, NOON + timedelta(minutes=number), quantity=f"{number}.25")
+    elif action == "correct":
+        correct(writer, 1 + number % 5, None if number % 3 == 0 else f"{number}.5")
     else:
         seconds = range(number * 40)
         writer.usage(account, *(NOON + timedelta(seconds=second % 50) for second in seconds))

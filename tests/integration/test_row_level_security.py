@@ -14,6 +14,7 @@ import pytest
 from projections.follower import Follower
 from projections.rebuild import rebuild
 from projections.registry import PROJECTIONS
+from tests.integration.credit_histories import credited
 from tests.integration.histories import MASTER_KEY, NOON, Writer, write_everything
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def books(database: Database, request: pytest.FixtureRequest) -> Iterator[tuple[
     with closing(Writer(database, UUID(int=1))) as one, closing(Writer(database, UUID(int=2))) as two:
         for writer in (one, two):
             account = write_everything(writer)
+            credited(writer, account, writer.book.int)
             writer.usage(account, NOON, meter=f"meter of {writer.book}")
         with closing(Follower(database.follower_url, MASTER_KEY, PROJECTIONS.values())) as follower:
             follower.catch_up()

@@ -84,10 +84,19 @@ def test_a_timeline_tells_an_accounts_life_in_order(
         "payment.received",
         "invoice.payment_applied",
         "journal.entry_posted",
+        "account_credit.credited",
+        "credit_grant.granted",
+        "credit_grant.granted",
+        "credit_grant.drawn_down",
+        "account_credit.used",
+        "credit_note.issued",
+        "invoice.credited",
+        "invoice.credit_applied",
         "stripe.customer_observed",
         "stripe.subscription_observed",
         "stripe.invoice_observed",
         "usage.recorded",
+        "usage.corrected",
     ]
     positions = [row["position"] for row in rows]
     assert positions == sorted(positions)
@@ -126,6 +135,12 @@ def test_sentences_can_be_read_out(database: Database, writer: Writer, reader: C
     assert (
         "Stripe's invoice ABC-1 was open, USD 0.00 of USD 29.00 paid, as of 2026-03-01 12:00:00 UTC." in said
     )
+    note, invoice = writer.id_of("cn", "note 1"), writer.id_of("inv", "first")
+    assert (
+        f"Credit note CN-000001 was issued for USD 5.00: USD 5.00 off what invoice {invoice} asks for,"
+        f" USD 0.00 to the account's credit ({note})."
+    ) in said
+    assert f"Invoice {invoice} was credited by {note}." in said
     assert said[-1].startswith("Closed the account as of 2026-03-01 12:00")
 
 

@@ -15,6 +15,7 @@ import yaml
 from api.cli import daybook
 from api.cli_support import require_secrets
 from api.consuming import _STOP_SECONDS
+from api.scheduling import _STOP_SECONDS as SCHEDULER_STOP_SECONDS
 from ledger.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def test_every_process_of_this_version_has_a_service_named_after_its_command() -
         "migrate": "migrate",
         "project": "project",
         "publish": "publish",
+        "schedule": "schedule",
         "serve": "serve",
         "topics": "topics",
     }
@@ -138,6 +140,10 @@ def test_the_settings_accept_what_each_service_is_given() -> None:
     assert consume.ingest_url
     require_secrets(consume)
     assert publish.follower_url
+    schedule = Settings.from_mapping(filled_in(OURS["schedule"]))
+    assert schedule.app_url
+    assert schedule.follower_url
+    require_secrets(schedule, peppers=False)
     assert all(one.feed.bootstrap_servers for one in (serve, consume, publish, topics))
 
 
@@ -203,6 +209,25 @@ def test_the_consumers_metrics_are_what_its_health_is_asked_of() -> None:
     assert (
         f"http://127.0.0.1:{options(consume)['metrics_port']}/metrics" in consume["healthcheck"]["test"][-1]
     )
+
+
+def test_the_schedulers_metrics_are_what_its_health_is_asked_of() -> None:
+    schedule = OURS["schedule"]
+    assert (
+        f"http://127.0.0.1:{options(schedule)['metrics_port']}/metrics" in schedule["healthcheck"]["test"][-1]
+    )
+
+
+def test_the_scheduler_does_what_is_due_and_several_may_run() -> None:
+    schedule = OURS["schedule"]
+    assert options(schedule)["until"] is None
+    assert options(schedule)["dry_run"] is False
+    assert not {"ports", "container_name", "hostname"} & set(schedule)
+
+
+def test_the_scheduler_is_given_the_time_that_it_takes_to_stop() -> None:
+    seconds = int(OURS["schedule"]["stop_grace_period"].removesuffix("s"))
+    assert seconds > SCHEDULER_STOP_SECONDS
 
 
 def test_several_consumers_may_run() -> None:
@@ -275,7 +300,7 @@ def test_every_process_that_keeps_running_is_started_again_when_it_dies(name: st
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["postgres", "kafka", "serve", "consume"])
+@pytest.mark.parametrize("name", ["postgres", "kafka", "serve", "consume", "schedule"])
 def test_everything_that_listens_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 

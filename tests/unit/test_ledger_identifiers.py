@@ -24,6 +24,7 @@ from ledger.identifiers import (
     public_id,
     source_stream,
     stream_of,
+    usage_correction_stream,
     usage_stream,
 )
 from ledger.secrets import hash_secret, hint_of, new_secret, read_secret, secret_matches
@@ -104,6 +105,12 @@ def test_digests_of_facts_are_frozen(vector: dict[str, Any]) -> None:
 @frozen("usage_stream")
 def test_the_stream_of_a_usage_event_is_frozen(vector: dict[str, str]) -> None:
     assert usage_stream(UUID(vector["book"]), vector["source"], vector["id"]) == UUID(vector["uuid"])
+
+
+@frozen("usage_correction_stream")
+def test_the_stream_of_a_usage_event_s_corrections_is_frozen(vector: dict[str, str]) -> None:
+    found = usage_correction_stream(UUID(vector["book"]), vector["source"], vector["id"])
+    assert found == UUID(vector["uuid"])
 
 
 @frozen("source_stream")

@@ -13,10 +13,15 @@ from ledger.events.plan import PlanCreated, PlanRetired
 from ledger.streams import account as accounts
 from ledger.streams import api_key as keys
 from ledger.streams import book as books
+from ledger.streams import clock as clocks
+from ledger.streams import coupon as coupons
 from ledger.streams import invoice as invoices
+from ledger.streams import meter as meters
 from ledger.streams import plan as plans
+from ledger.streams import product as products
 from ledger.streams import source as sources
 from ledger.streams import subscription as subscriptions
+from ledger.streams import tax_rate as tax_rates
 from ledger.streams.base import Stream, fold
 
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
@@ -25,10 +30,8 @@ PLAN = (
         plan="plan_1",
         product="prod_1",
         name="Pro",
-        currency="USD",
-        interval="month",
-        amount=2900,
         price_version=1,
+        terms=plans.one_fee("Pro", "USD", "month", 2900),
     ),
     PlanRetired(plan="plan_1", reason="replaced"),
 )
@@ -71,7 +74,22 @@ def test_a_stream_of_no_events_has_no_state() -> None:
     assert fold(accounts.evolve, []) == Stream()
 
 
-@pytest.mark.parametrize("kind", [accounts, books, invoices, keys, sources, subscriptions])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        accounts,
+        books,
+        clocks,
+        coupons,
+        invoices,
+        keys,
+        meters,
+        products,
+        sources,
+        subscriptions,
+        tax_rates,
+    ],
+)
 def test_a_stream_of_another_kind_is_as_if_it_were_not_there(kind: object) -> None:
     assert fold(getattr(kind, "evolve"), recorded(*PLAN)) == Stream()  # noqa: B009 - modules of one shape
 

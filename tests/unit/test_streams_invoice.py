@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given as for_all
 
+from ledger.assembly import assemble
 from ledger.errors import CurrencyConflict, Invalid, InvoiceNotOpen, NotFound, Overpayment
 from ledger.events.invoice import InvoiceDrafted, InvoiceFinalized, InvoiceVoided, PaymentApplied
+from ledger.events.subscription import SubscriptionCancelled
 from ledger.money import AmountOutOfRange, InexactAmount
 from ledger.streams import invoice as invoices
 from ledger.streams import subscription as subscriptions
-from ledger.streams.invoice import Totals, totals_of
-from ledger.streams.plan_change import Change, change_plan
+from ledger.streams.invoice import Header, Totals, totals_of
+from ledger.streams.subscribing import Beginning, subscribe
+from tests.bills import bill_of
 from tests.examples import (
     ADA,
     NOON,
     PRO,
-    TEAM,
     example_book,
     example_discount,
     example_id,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ledger.events.invoice import InvoiceEvent, InvoiceLine
+    from ledger.events.subscription import SubscriptionEvent
     from ledger.streams.invoice import Invoice
     from ledger.streams.subscription import Subscription
 
@@ -244,65 +247,53 @@ def test_only_an_unpaid_finalized_invoice_can_be_taken_back(events: tuple[Invoic
     given(*events).when(void).refused_with(InvoiceNotOpen)
 
 
-# -- assembling -------------------------------------------------------------------------------------
+# -- drafting ---------------------------------------------------------------------------------------
 
 HALF_WAY = NOON + timedelta(days=14)
-PLANS = {PRO.plan: PRO, TEAM.plan: TEAM}
+GRACE_ENDS = NOON + timedelta(hours=2)
 
 
-def subscription_after(*events_of: str) -> Subscription:
-    """Give a subscription to Pro after an upgrade to Team, a renewal or a cancellation."""
-    events = subscriptions.subscribe(example_id("sub"), ADA, PRO, BOOK, NOON)
-    for name in events_of:
-        state = folded(subscriptions.evolve, events)
-        if name == "upgrade":
-            change = Change(old=PRO, new=TEAM, book=BOOK, now=HALF_WAY)
-            events += change_plan(state, change, at_period_end=False)
-        elif name == "renewal":
-            plan = TEAM if "upgrade" in events_of else PRO
-            events += subscriptions.renew(state, ADA, plan, plan, BOOK, NOON + timedelta(days=30))
-        else:
-            events += subscriptions.cancel(state, HALF_WAY, at_period_end=False)
-    state = folded(subscriptions.evolve, events)
+def subscription_after(*more: SubscriptionEvent) -> Subscription:
+    """Give a subscription to Pro in its first period, and after what else happened."""
+    started = subscribe(example_id("sub"), ADA, PRO, BOOK, Beginning(starts_at=NOON), NOON)
+    state = folded(subscriptions.evolve, [*started, *more])
     assert state is not None
     return state
 
 
-def test_a_first_period_asks_for_its_fee_in_advance() -> None:
+def draft(state: Invoice | None, finalizes_at: datetime | None = None) -> Sequence[InvoiceEvent]:
     subscription = subscription_after()
-    draft = invoices.draft_period(ADA, subscription, PRO, {}, 42)
-    assert (draft.kind, draft.currency, draft.computed_at_position) == ("recurring", "USD", 42)
-    assert (draft.period_start, draft.period_end) == (NOON, NOON + timedelta(days=28))
-    (fee,) = draft.lines
-    assert (fee.kind, fee.amount, fee.description, fee.product) == ("fee", 2900, "Pro", PRO.product)
-    assert (fee.service_from, fee.service_to) == (NOON, NOON + timedelta(days=28))
+    bill = bill_of(subscription, PRO, through_position=42, late_since=NOON)
+    header = Header.of(subscription, "recurring", HALF_WAY)
+    return invoices.draft(state, bill, assemble(bill, []), header, finalizes_at)
 
 
-def test_a_renewal_asks_for_the_prorations_that_waited_each_on_its_own_product() -> None:
-    subscription = subscription_after("upgrade", "renewal")
-    draft = invoices.draft_period(ADA, subscription, TEAM, PLANS, 42)
-    told = [(line.kind, line.amount, line.description, line.product) for line in draft.lines]
-    assert told == [
-        ("fee", 9900, "Team", TEAM.product),
-        ("proration_credit", -1450, "Unused time on Pro", PRO.product),
-        ("proration_charge", 4950, "Remaining time on Team", TEAM.product),
-    ]
-    first_fee = invoices.draft_period(ADA, subscription_after(), PRO, {}, 42).lines[0]
-    assert [line.adjusts_line for line in draft.lines] == [None, first_fee.line, None]
-    assert len({line.line for line in (*draft.lines, first_fee)}) == 4
+def test_a_draft_says_what_it_was_put_together_from() -> None:
+    (drafted,) = given().when(lambda state: draft(state, GRACE_ENDS)).events
+    assert isinstance(drafted, InvoiceDrafted)
+    assert drafted.subscription == example_id("sub")
+    assert (drafted.account, drafted.payer, drafted.managed_by) == (ADA.account, ADA.account, "daybook")
+    assert (drafted.kind, drafted.currency, drafted.policy_version) == ("recurring", "USD", 1)
+    assert (drafted.period_start, drafted.period_end) == (NOON, HALF_WAY)
+    assert (drafted.computed_at_position, drafted.due_at) == (42, NOON)
+    assert (drafted.late_since, drafted.finalizes_at) == (NOON, GRACE_ENDS)
+    assert [(line.kind, line.amount) for line in drafted.lines] == [("fee", 2900)]
 
 
-def test_a_last_invoice_asks_for_the_prorations_that_waited_and_for_no_fee() -> None:
-    subscription = subscription_after("upgrade", "cancellation")
-    draft = invoices.draft_final(ADA, subscription, PLANS, 42)
-    assert [line.amount for line in draft.lines] == [-1450, 4950]
-    assert (draft.kind, draft.period_start, draft.period_end) == ("final", NOON, HALF_WAY)
+def test_a_draft_is_written_again_but_not_what_is_finalized() -> None:
+    first = given().when(draft).events
+    assert given(*first).when(draft).events == first
+    done = given(*first).when(finalize).events
+    given(*first, *done).when(draft).refused_with(InvoiceNotOpen)
 
 
 def test_a_period_and_the_end_of_a_subscription_have_one_invoice_each() -> None:
-    period = invoices.draft_period(ADA, subscription_after(), PRO, {}, 1)
-    again = invoices.draft_period(ADA, subscription_after(), PRO, {}, 2)
-    following = invoices.draft_period(ADA, subscription_after("renewal"), PRO, {}, 1)
-    final = invoices.draft_final(ADA, subscription_after("upgrade", "cancellation"), PLANS, 1)
-    assert period.invoice == again.invoice
-    assert len({period.invoice, following.invoice, final.invoice}) == 3
+    ended = SubscriptionCancelled(subscription=example_id("sub"), account=ADA.account, ended_at=HALF_WAY)
+    first, last = subscription_after(), subscription_after(ended)
+    names = [
+        Header.of(first, "recurring", HALF_WAY).invoice,
+        Header.of(first, "recurring", GRACE_ENDS).invoice,
+        Header.of(last, "final", HALF_WAY).invoice,
+    ]
+    assert names[0] == names[1] != names[2]
+    assert invoices.invoice_id(example_id("sub"), HALF_WAY, "recurring") not in names

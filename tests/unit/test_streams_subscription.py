@@ -1,250 +1,260 @@
-"""The rules of a subscription: its periods, its renewal and its end."""
+"""What a subscription remembers: stretches of its periods, what was charged, and what is still to bill."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.errors import CurrencyConflict, NotFound, SubscriptionEnded
+from ledger.errors import NotFound, SubscriptionEnded
 from ledger.events.subscription import (
+    AddOnAdded,
+    AddOnRemoved,
     CancellationScheduled,
     PeriodOpened,
     PlanChanged,
-    PlanChangeScheduled,
+    ProrationAdded,
+    SubscriptionBilled,
     SubscriptionCancelled,
-    SubscriptionStarted,
+    UsageBilled,
 )
 from ledger.streams import subscription as subscriptions
-from ledger.streams.subscription import PeriodNotOpen, PeriodNotOver
-from tests.examples import ADA, NOON, PRO, PRO_IN_EURO, PRO_WEEKLY, PRO_YEARLY, TEAM, example_book, example_id
+from ledger.streams.subscribing import Beginning, advance, subscribe
+from ledger.streams.subscription import CHARGE, CREDIT, FEE, Charged, PeriodNotOpen, line_id
+from tests.examples import ADA, NOON, PRO, TEAM, example_book, example_id
 from tests.given_when_then import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from ledger.events.subscription import SubscriptionEvent
-    from ledger.streams.account import Account
-    from ledger.streams.plan import Plan
     from ledger.streams.subscription import Subscription
 
 given = Rules(subscriptions.evolve).given
 SUB = example_id("sub")
-NAMES = {"subscription": SUB, "account": ADA.account}
-FEBRUARY_28 = datetime(2027, 2, 28, 12, 0, tzinfo=UTC)
-MARCH_31 = datetime(2027, 3, 31, 12, 0, tzinfo=UTC)
+NAMES: dict[str, Any] = {"subscription": SUB, "account": ADA.account}
 BOOK = example_book()
-
-
-def started(plan: Plan = PRO, account: Account = ADA, at: datetime = NOON) -> tuple[SubscriptionEvent, ...]:
-    return tuple(subscriptions.subscribe(SUB, account, plan, BOOK, at))
-
-
-def renew(
-    now: datetime, old: Plan = PRO, new: Plan | None = None, account: Account = ADA
-) -> Callable[[Subscription | None], Sequence[SubscriptionEvent]]:
-    return lambda state: subscriptions.renew(state, account, old, new or old, BOOK, now)
-
-
-def cancel(
-    now: datetime, *, at_period_end: bool = True
-) -> Callable[[Subscription | None], Sequence[SubscriptionEvent]]:
-    return lambda state: subscriptions.cancel(state, now, at_period_end=at_period_end)
-
-
-def scheduled(to: Plan, at: datetime = FEBRUARY_28) -> PlanChangeScheduled:
-    return PlanChangeScheduled(**NAMES, to_plan=to.plan, price_version=1, effective_at=at)
-
-
-def period_of(events: Sequence[SubscriptionEvent]) -> PeriodOpened:
-    (opened,) = (event for event in events if isinstance(event, PeriodOpened))
-    return opened
-
-
-ENDING = CancellationScheduled(**NAMES, cancels_at=FEBRUARY_28)
-ENDED = SubscriptionCancelled(**NAMES, ended_at=FEBRUARY_28)
-
-
-# -- subscribing ------------------------------------------------------------------------------------
-
-
-def test_a_subscription_starts_with_its_anchor_and_its_first_period() -> None:
-    first, second = started()
-    assert isinstance(first, SubscriptionStarted)
-    assert (first.anchor_day, first.anchor_month, first.anchor_weekday) == (31, 1, 7)
-    assert isinstance(second, PeriodOpened)
-    assert (second.starts_at, second.ends_at) == (NOON, FEBRUARY_28)
-    assert (second.plan, second.price_version, second.policy_version) == (PRO.plan, 1, 1)
-
-
-def test_a_subscription_starts_on_a_whole_second() -> None:
-    first, second = started(at=NOON + timedelta(microseconds=999_999))
-    assert isinstance(first, SubscriptionStarted)
-    assert isinstance(second, PeriodOpened)
-    assert first.starts_at == second.starts_at == NOON
-
-
-def test_a_subscription_is_anchored_in_the_zone_of_its_account() -> None:
-    tokyo = replace(ADA, time_zone="Asia/Tokyo")
-    first, _ = started(account=tokyo, at=datetime(2027, 1, 31, 20, 0, tzinfo=UTC))
-    assert isinstance(first, SubscriptionStarted)
-    assert (first.anchor_day, first.anchor_month, first.time_zone) == (1, 2, "Asia/Tokyo")
-
-
-def test_a_plan_in_another_currency_than_the_account_s_is_refused() -> None:
-    dollars = replace(ADA, currency="USD")
-    given().when(lambda _: started(PRO_IN_EURO, dollars)).refused_with(CurrencyConflict)
-    assert len(started(PRO, dollars)) == 2
-
-
-@pytest.mark.parametrize(
-    ("plan", "ends_at"),
-    [(PRO_WEEKLY, NOON + timedelta(days=7)), (PRO_YEARLY, datetime(2028, 1, 31, 12, tzinfo=UTC))],
+FEBRUARY_28 = datetime(2027, 2, 28, 12, 0, tzinfo=UTC)
+HALF_WAY = NOON + timedelta(days=14)
+LATER = NOON + timedelta(days=21)
+STARTED = tuple(subscribe(SUB, ADA, PRO, BOOK, Beginning(starts_at=NOON, quantity=2), NOON))
+PERIOD = next(event.period for event in STARTED if isinstance(event, PeriodOpened))
+ITEM = given(*STARTED).state.item
+FEE_LINE = line_id(ITEM, PERIOD, FEE, 1)
+SEATS = PlanChanged(
+    **NAMES, from_plan=PRO.plan, to_plan=PRO.plan, price_version=1, effective_at=HALF_WAY, quantity=5
 )
-def test_the_first_period_is_a_whole_one_of_the_plan_s_interval(plan: Plan, ends_at: datetime) -> None:
-    assert period_of(started(plan)).ends_at == ends_at
-
-
-# -- renewing ---------------------------------------------------------------------------------------
-
-
-def test_a_period_that_is_not_over_cannot_be_renewed() -> None:
-    a_moment_before = FEBRUARY_28 - timedelta(microseconds=1)
-    given(*started()).when(renew(a_moment_before)).refused_with(PeriodNotOver)
-
-
-def test_the_next_period_begins_where_the_last_one_ended_and_returns_to_the_anchor_day() -> None:
-    renewed = given(*started()).when(renew(FEBRUARY_28))
-    assert (period_of(renewed.events).starts_at, period_of(renewed.events).ends_at) == (FEBRUARY_28, MARCH_31)
-
-
-def test_a_renewal_that_is_several_periods_late_opens_one_period_at_a_time() -> None:
-    late = datetime(2027, 6, 15, tzinfo=UTC)
-    events = started()
-    ends = []
-    for _ in range(4):
-        renewed = given(*events).when(renew(late))
-        events += renewed.events
-        ends.append(period_of(renewed.events).ends_at.date().isoformat())
-    assert ends == ["2027-03-31", "2027-04-30", "2027-05-31", "2027-06-30"]
-    given(*events).when(renew(late)).refused_with(PeriodNotOver)
-
-
-def test_a_period_has_one_identity_however_often_it_is_opened() -> None:
-    once, again = (given(*started()).when(renew(now)) for now in (FEBRUARY_28, MARCH_31))
-    assert once.events == again.events
-
-
-def test_the_time_of_day_holds_across_daylight_saving() -> None:
-    new_york = replace(ADA, time_zone="America/New_York")
-    start = datetime(2027, 2, 28, 14, 0, tzinfo=UTC)
-    assert period_of(started(account=new_york, at=start)).ends_at == datetime(2027, 3, 28, 13, 0, tzinfo=UTC)
-
-
-def test_a_plan_that_was_scheduled_begins_with_the_next_period() -> None:
-    renewed = given(*started(), scheduled(TEAM)).when(renew(MARCH_31, PRO, TEAM))
-    changed, opened = renewed.events
-    assert changed == PlanChanged(
-        **NAMES, from_plan=PRO.plan, to_plan=TEAM.plan, price_version=1, effective_at=FEBRUARY_28, anchor=None
-    )
-    assert isinstance(opened, PeriodOpened)
-    assert (opened.plan, opened.starts_at) == (TEAM.plan, FEBRUARY_28)
-    assert (renewed.state.plan, renewed.state.next_plan) == (TEAM.plan, None)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "ends"),
-    [
-        (PRO, PRO_YEARLY, ["2028-02-28", "2029-02-28"]),
-        (PRO, PRO_WEEKLY, ["2027-03-07", "2027-03-14"]),
-        (PRO_WEEKLY, PRO, ["2027-03-07", "2027-04-07"]),
-        (PRO_YEARLY, PRO_WEEKLY, ["2028-02-07", "2028-02-14"]),
-    ],
+MOVED = PlanChanged(
+    **NAMES, from_plan=PRO.plan, to_plan=TEAM.plan, price_version=1, effective_at=LATER, quantity=None
 )
-def test_a_plan_of_another_interval_begins_a_calendar_of_whole_periods(
-    old: Plan, new: Plan, ends: list[str]
-) -> None:
-    events = started(old)
-    events += (scheduled(new, period_of(events).ends_at),)
-    far = datetime(2029, 12, 1, tzinfo=UTC)
-    first = given(*events).when(renew(far, old, new))
-    second = given(*events, *first.events).when(renew(far, new))
-    found = [period_of(one.events).ends_at.date().isoformat() for one in (first, second)]
-    assert found == ends
+ADDED = AddOnAdded(**NAMES, item="item_2", plan=TEAM.plan, price_version=1, quantity=3, effective_at=HALF_WAY)
+ENDED = SubscriptionCancelled(**NAMES, ended_at=LATER)
 
 
-def test_nothing_renews_once_the_account_is_closed() -> None:
-    closed = replace(ADA, status="closed", closed_at=FEBRUARY_28)
-    given(*started()).when(renew(MARCH_31, account=closed)).then(ENDED)
+def proration(sequence: int, kind: str, amount: int, **more: Any) -> ProrationAdded:
+    facts: dict[str, Any] = {
+        "plan": PRO.plan,
+        "price_version": 1,
+        "policy_version": 1,
+        "period": PERIOD,
+        "service_from": HALF_WAY,
+        "service_to": FEBRUARY_28,
+        "currency": "USD",
+        "adjusts_line": FEE_LINE if kind == CREDIT else None,
+        "quantity": 5,
+    }
+    return ProrationAdded(**NAMES, sequence=sequence, kind=kind, amount=amount, **{**facts, **more})
 
 
-def test_a_period_that_began_before_the_account_closed_is_still_opened() -> None:
-    closed = replace(ADA, status="closed", closed_at=FEBRUARY_28 + timedelta(seconds=1))
-    renewed = given(*started()).when(renew(MARCH_31, account=closed))
-    assert period_of(renewed.events).starts_at == FEBRUARY_28
+def billed(invoice: str | None, through: int = 0, **more: Any) -> SubscriptionBilled:
+    facts: dict[str, Any] = {"billed_through": FEBRUARY_28, "fee_line": FEE_LINE}
+    return SubscriptionBilled(**NAMES, invoice=invoice, prorations_through=through, **{**facts, **more})
 
 
-def test_an_unknown_subscription_cannot_be_renewed_or_cancelled() -> None:
-    given().when(renew(NOON)).refused_with(NotFound)
-    given().when(cancel(NOON)).refused_with(NotFound)
+def usage(charge: str = "calls", item: str = ITEM, **more: Any) -> UsageBilled:
+    facts: dict[str, Any] = {
+        "plan": PRO.plan,
+        "price_version": 1,
+        "policy_version": 1,
+        "period": PERIOD,
+        "service_from": NOON,
+        "service_to": FEBRUARY_28,
+        "through_position": 9,
+        "events": 2,
+        "quantity": Decimal(7),
+        "rated": 70,
+    }
+    return UsageBilled(item=item, charge=charge, **{**facts, **more})
 
 
-# -- ending -----------------------------------------------------------------------------------------
+def stretches(state: Subscription) -> list[tuple[str, str, int, datetime, datetime]]:
+    return [(one.item, one.plan, one.quantity, one.from_at, one.to_at) for one in state.stretches]
 
 
-def test_a_subscription_ends_with_its_period() -> None:
-    asked = given(*started()).when(cancel(NOON)).then(ENDING)
-    assert asked.state.status == "active"
-    given(*started(), ENDING).when(renew(FEBRUARY_28 - timedelta(seconds=1))).refused_with(PeriodNotOver)
-    ended = given(*started(), ENDING).when(renew(MARCH_31)).then(ENDED)
-    assert (ended.state.status, ended.state.ended_at) == ("cancelled", FEBRUARY_28)
-
-
-def test_asking_again_for_the_end_changes_nothing() -> None:
-    given(*started(), ENDING).when(cancel(NOON)).then_nothing()
-
-
-def test_a_plan_change_that_was_scheduled_falls_with_the_subscription() -> None:
-    state = given(*started(), scheduled(TEAM), ENDING).state
-    assert (state.next_plan, state.next_price_version) == (None, None)
-    given(*started(), scheduled(TEAM), ENDING).when(renew(FEBRUARY_28)).then(ENDED)
-    assert given(*started(), scheduled(TEAM), ENDED).state.next_plan is None
-
-
-def test_a_subscription_ends_now_on_a_whole_second() -> None:
-    now = NOON + timedelta(days=3, microseconds=5)
-    ended_at = NOON + timedelta(days=3)
-    given(*started()).when(cancel(now, at_period_end=False)).then(
-        SubscriptionCancelled(**NAMES, ended_at=ended_at)
+def renewed(*events: SubscriptionEvent) -> tuple[SubscriptionEvent, ...]:
+    return (
+        *events,
+        *given(*events).when(lambda state: advance(state, ADA, PRO, PRO, BOOK, FEBRUARY_28)).events,
     )
 
 
-def test_a_subscription_that_was_to_end_with_its_period_can_still_end_at_once() -> None:
-    now = NOON + timedelta(days=3)
-    given(*started(), ENDING).when(cancel(now, at_period_end=False)).then(
-        SubscriptionCancelled(**NAMES, ended_at=now)
-    )
+# -- stretches --------------------------------------------------------------------------------------
 
 
-def test_a_subscription_never_ends_after_it_was_to_end() -> None:
-    given(*started(), ENDING).when(cancel(MARCH_31, at_period_end=False)).then(ENDED)
+def test_a_change_closes_a_stretch_of_its_item() -> None:
+    state = given(*STARTED, SEATS, MOVED).state
+    assert stretches(state) == [(ITEM, PRO.plan, 2, NOON, HALF_WAY), (ITEM, PRO.plan, 5, HALF_WAY, LATER)]
+    assert (state.plan, state.quantity, state.first.since) == (TEAM.plan, 5, LATER)
 
 
-def test_a_subscription_never_ends_before_its_period_began() -> None:
-    by_a_slow_clock = NOON - timedelta(seconds=2)
-    given(*started()).when(cancel(by_a_slow_clock, at_period_end=False)).then(
-        SubscriptionCancelled(**NAMES, ended_at=NOON)
-    )
+def test_two_changes_at_once_leave_no_stretch_between_them() -> None:
+    again = replace(MOVED, effective_at=HALF_WAY)
+    assert len(given(*STARTED, SEATS, again).state.stretches) == 1
 
 
-@pytest.mark.parametrize("at_period_end", [True, False])
-def test_a_period_that_is_over_must_be_followed_before_anything_ends(at_period_end: bool) -> None:  # noqa: FBT001 - a case
-    given(*started()).when(cancel(FEBRUARY_28, at_period_end=at_period_end)).refused_with(PeriodNotOpen)
+def test_an_added_plan_has_stretches_of_its_own() -> None:
+    removed = AddOnRemoved(**NAMES, item="item_2", effective_at=LATER)
+    state = given(*STARTED, ADDED, removed).state
+    assert stretches(state) == [("item_2", TEAM.plan, 3, HALF_WAY, LATER)]
+    assert [one.item for one in state.items] == [ITEM]
 
 
-@pytest.mark.parametrize("at_period_end", [True, False])
-def test_a_subscription_that_ended_cannot_end_again_or_renew(at_period_end: bool) -> None:  # noqa: FBT001 - a case
-    given(*started(), ENDED).when(cancel(NOON, at_period_end=at_period_end)).refused_with(SubscriptionEnded)
-    given(*started(), ENDED).when(renew(MARCH_31)).refused_with(SubscriptionEnded)
+def test_when_the_next_period_opens_the_stretches_of_the_last_one_wait_to_be_billed() -> None:
+    state = given(*renewed(*STARTED, SEATS, ADDED)).state
+    assert state.stretches == ()
+    assert [(one.item, one.from_at, one.to_at, one.period.period) for one in state.unbilled] == [
+        (ITEM, NOON, HALF_WAY, PERIOD),
+        (ITEM, HALF_WAY, FEBRUARY_28, PERIOD),
+        ("item_2", HALF_WAY, FEBRUARY_28, PERIOD),
+    ]
+    assert {one.since for one in state.items} == {FEBRUARY_28}
+
+
+def test_the_end_closes_what_is_open_of_the_period() -> None:
+    told = [(one.from_at, one.to_at) for one in given(*STARTED, ENDED).state.unbilled]
+    assert told == [(NOON, LATER)]
+
+
+def test_nothing_of_a_trial_waits_to_be_billed() -> None:
+    trial = tuple(subscribe(SUB, ADA, PRO, BOOK, Beginning(starts_at=NOON, trial_days=28), NOON))
+    assert given(*renewed(*trial, SEATS)).state.unbilled == ()
+
+
+# -- what was charged -------------------------------------------------------------------------------
+
+
+def test_a_period_charges_every_item_by_its_fee() -> None:
+    state = given(*renewed(*STARTED, SEATS, ADDED)).state
+    period = subscriptions.last_period(state).period
+    assert [one.charged for one in state.items] == [
+        Charged(line_id(one.item, period, FEE, 1), FEBRUARY_28, one.plan, 1, one.quantity)
+        for one in state.items
+    ]
+
+
+def test_a_charge_for_the_rest_of_a_period_is_what_is_credited_next() -> None:
+    credit, charge = proration(1, CREDIT, -1450), proration(2, CHARGE, 7250, item=ITEM)
+    state = given(*STARTED, SEATS, credit, charge).state
+    line = line_id(ITEM, PERIOD, CHARGE, 2)
+    assert state.charged == Charged(line, HALF_WAY, PRO.plan, 1, 5, 7250)
+    assert (state.pending, state.prorations) == ((credit, charge), 2)
+
+
+def test_a_change_without_prorations_leaves_what_was_charged_as_it_was() -> None:
+    state = given(*STARTED, SEATS).state
+    assert (state.charged, state.quantity) == (Charged(FEE_LINE, NOON, PRO.plan, 1, 2), 5)
+
+
+def test_what_was_charged_is_on_the_first_invoice_that_billed_it() -> None:
+    state = given(*STARTED, billed("inv_1"), billed("inv_2")).state
+    assert state.charged is not None
+    assert state.charged.invoice == "inv_1"
+    charge = proration(1, CHARGE, 7250)
+    waiting = given(*STARTED, billed("inv_1"), charge, billed("inv_2")).state
+    assert waiting.charged is not None
+    assert waiting.charged.invoice is None
+    taken = given(*STARTED, billed("inv_1"), charge, billed("inv_2", 1)).state
+    assert taken.charged is not None
+    assert taken.charged.invoice == "inv_2"
+
+
+def test_a_credit_knows_the_invoice_of_the_line_it_adjusts_until_it_is_billed_itself() -> None:
+    events = (*STARTED, billed("inv_1"), proration(1, CREDIT, -1450), proration(2, CHARGE, 7250))
+    assert given(*events).state.adjusted == {FEE_LINE: "inv_1"}
+    assert given(*events, billed("inv_2", 2)).state.adjusted == {}
+
+
+# -- what was billed --------------------------------------------------------------------------------
+
+
+def test_an_invoice_takes_the_prorations_it_says_and_leaves_later_ones_waiting() -> None:
+    events = (*STARTED, proration(1, CREDIT, -1450), proration(2, CHARGE, 7250))
+    assert [one.sequence for one in given(*events, billed("inv_1", 1)).state.pending] == [2]
+
+
+def test_nothing_of_a_period_is_billed_twice() -> None:
+    state = given(*renewed(*STARTED), billed("inv_1", usage=(usage(),))).state
+    assert state.unbilled == ()
+    assert [one.rated for one in state.usage] == [70]
+    assert [(one.from_at, one.to_at) for one in state.billed] == [(NOON, FEBRUARY_28)]
+
+
+def test_stretches_without_usage_are_not_kept() -> None:
+    assert given(*renewed(*STARTED), billed("inv_1")).state.billed == ()
+
+
+def test_more_usage_of_a_stretch_takes_the_place_of_what_was_known_of_it() -> None:
+    more = usage(rated=90, through_position=20)
+    other = usage("storage")
+    state = given(
+        *renewed(*STARTED), billed("inv_1", usage=(usage(), other)), billed("inv_2", usage=(more,))
+    ).state
+    assert state.usage == (more, other)
+    assert len(state.billed) == 1
+
+
+def test_the_invoice_that_billed_usage_last_is_known_whatever_was_billed_since() -> None:
+    state = given(*renewed(*STARTED), billed("inv_1", usage=(usage(),)), billed("inv_2")).state
+    assert (state.metered_invoice, state.invoice) == ("inv_1", "inv_2")
+
+
+def test_a_set_up_fee_is_remembered() -> None:
+    state = given(*STARTED, billed("inv_1", setup_fee=True), billed("inv_2")).state
+    assert state.setup_billed
+
+
+def test_what_was_billed_without_an_invoice_leaves_the_last_one_in_place() -> None:
+    assert given(*STARTED, billed("inv_1"), billed(None)).state.invoice == "inv_1"
+
+
+# -- what is there ----------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_has_ended_or_is_set_to_end_is_refused() -> None:
+    ending = CancellationScheduled(**NAMES, cancels_at=FEBRUARY_28)
+    with pytest.raises(NotFound):
+        subscriptions.require(None)
+    with pytest.raises(SubscriptionEnded):
+        subscriptions.require_alive(given(*STARTED, ENDED).state)
+    with pytest.raises(SubscriptionEnded, match="ends at 2027-02-28T12:00:00Z"):
+        subscriptions.require_changeable(given(*STARTED, ending).state)
+    assert subscriptions.require_alive(given(*STARTED, ending).state).cancels_at == FEBRUARY_28
+
+
+def test_an_item_that_is_not_there_is_refused() -> None:
+    state = given(*STARTED, ADDED).state
+    assert subscriptions.item_of(state, "item_2").quantity == 3
+    with pytest.raises(NotFound):
+        subscriptions.item_of(state, "item_3")
+
+
+def test_there_is_no_present_period_before_the_first_and_after_the_last_that_was_opened() -> None:
+    to_come = subscribe(SUB, ADA, PRO, BOOK, Beginning(starts_at=HALF_WAY), NOON)
+    with pytest.raises(PeriodNotOpen, match="begins at 2027-02-14"):
+        subscriptions.period_now(given(*to_come).state, NOON)
+    with pytest.raises(PeriodNotOpen, match="ended at 2027-02-28"):
+        subscriptions.period_now(given(*STARTED).state, FEBRUARY_28)
+    assert subscriptions.period_now(given(*STARTED).state, HALF_WAY).period == PERIOD

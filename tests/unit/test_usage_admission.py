@@ -64,6 +64,15 @@ def test_a_direct_producer_s_message_is_as_its_grant_says(reader: UsageReader) -
     assert UUID(bytes=batch.rows[0].stream) == usage_stream(BOOK, SOURCE, "1")
 
 
+def test_what_a_test_book_takes_is_judged_and_booked_by_the_time_of_the_book(reader: UsageReader) -> None:
+    book_now = TAKEN_AT + timedelta(days=400)
+    text = value(time=book_now.isoformat())
+    recorded, around = told(read(reader, stamped(text, book_now, book_time=True)))
+    assert (recorded.accepted_at, around.occurred_at, around.booked_at) == (book_now, book_now, book_now)
+    _, around = told(read(reader, stamped(text, book_now)))
+    assert around.booked_at == BOOKED_AT
+
+
 def test_a_stamped_message_is_as_its_stamp_says_whatever_it_says_itself(
     reader: UsageReader, log: CountingLog
 ) -> None:

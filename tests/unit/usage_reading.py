@@ -133,9 +133,16 @@ def direct(event_id: str = "1", **changes: Any) -> Given:
     return Given(value(event_id, **changes))
 
 
-def stamped(text: bytes, accepted_at: datetime = TAKEN_AT, key: bytes = MASTER_KEY, **changes: Any) -> Given:
+def stamped(
+    text: bytes,
+    accepted_at: datetime = TAKEN_AT,
+    key: bytes = MASTER_KEY,
+    *,
+    book_time: bool = False,
+    **changes: Any,
+) -> Given:
     """Give a message that the edge took."""
-    stamp = Stamp(accepted_at=accepted_at, book=BOOK, actor=EDGE, cause="http:1")
+    stamp = Stamp(accepted_at=accepted_at, book=BOOK, actor=EDGE, cause="http:1", book_time=book_time)
     header = sign_stamp(stamp, topics.USAGE, text, stamp_key(key))
     return Given(text, [("traceparent", b"00"), (HEADER, header)], **changes)
 
