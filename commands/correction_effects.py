@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from commands.billing import bill_of, measured_for, redraft
+from commands.billing import bill_of, measured_for, settle
 from commands.billing_batch import measure_ahead
 from commands.invoicing import load_book
 from commands.late_billing import awaits_nothing, bill_late
@@ -18,8 +18,8 @@ from commands.quotas import Quota, quotas_within
 from commands.subscriptions import advance
 from ledger.assembly import asks_of
 from ledger.errors import Refusal, VersionConflict
+from ledger.events.credit_note import CreditNoteIssued
 from ledger.identifiers import stream_of
-from ledger.streams import credit_note as credit_notes
 from ledger.streams import invoice as invoices
 from ledger.streams import subscription as subscriptions
 from ledger.streams.subscribing import due_at
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ledger.events.invoice import InvoiceDrafted
     from ledger.events.subscription import UsageBilled
     from ledger.measuring import Ask
+    from ledger.streams.base import Stream
     from ledger.streams.book import Book
     from ledger.streams.invoice import Invoice
     from ledger.streams.subscription import Subscription
@@ -247,6 +248,11 @@ class _NextBill:
     total: int
     credited: int
 
+    @property
+    def net(self) -> int:
+        """What both come to."""
+        return self.total - self.credited
+
 
 def _settlements(
     before: Unit, after: Unit, states: Sequence[Subscription], charges: Sequence[ChangedCharge]
@@ -297,17 +303,9 @@ def _on_draft(before: Unit, after: Unit, unsettled: Settlement, draft: InvoiceDr
         by=DRAFT,
         invoice=draft.invoice,
         due_at=draft.finalizes_at,
-        before=_drafted(before, draft.invoice),
-        after=_drafted(after, draft.invoice),
+        before=_tried(before, lambda: settle(before, draft.invoice)).net,
+        after=_tried(after, lambda: settle(after, draft.invoice)).net,
     )
-
-
-def _drafted(unit: Unit, invoice: str) -> int:
-    """Say what a draft comes to once it is put together again."""
-    mark = unit.mark()
-    drafted, _ = redraft(unit, unit.load(invoices.evolve, stream_of("inv", invoice)), load_book(unit))
-    unit.back_to(mark)
-    return invoices.totals_of(invoices.require(drafted.state).draft.lines).total
 
 
 def _when_billed(unsettled: Settlement, bills: tuple[_NextBill | None, _NextBill | None]) -> Settlement:
@@ -317,8 +315,8 @@ def _when_billed(unsettled: Settlement, bills: tuple[_NextBill | None, _NextBill
     return replace(
         unsettled,
         by=CREDIT_NOTE if after.credited != before.credited else unsettled.by,
-        before=before.total - before.credited,
-        after=after.total - after.credited,
+        before=before.net,
+        after=after.net,
     )
 
 
@@ -338,18 +336,25 @@ def _next_bills(unit: Unit, states: Sequence[Subscription]) -> list[_NextBill | 
 
 
 def _next_bill(unit: Unit, bill: Callable[[], Billed]) -> _NextBill | None:
-    mark = unit.mark()
     try:
-        billed = bill()
+        return _tried(unit, lambda: bill().invoice)
     except VersionConflict:
         raise
     except Refusal:
         return None
+
+
+def _tried(unit: Unit, bill: Callable[[], Stream[Invoice] | None]) -> _NextBill:
+    """Bill, see what that came to, and forget it."""
+    mark = unit.mark()
+    try:
+        invoice = bill()
+        added = [new.event for new in unit.events[mark[0] :]]
     finally:
         unit.back_to(mark)
-    lines = () if billed.invoice is None else invoices.require(billed.invoice.state).draft.lines
-    notes = [credit_notes.require(note.state).issued.total for note in billed.credit_notes]
-    return _NextBill(invoices.totals_of(lines).total, sum(notes))
+    lines = () if invoice is None else invoices.require(invoice.state).draft.lines
+    credited = sum(event.total for event in added if isinstance(event, CreditNoteIssued))
+    return _NextBill(invoices.totals_of(lines).total, credited)
 
 
 # -- quotas -----------------------------------------------------------------------------------------------

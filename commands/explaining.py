@@ -109,7 +109,8 @@ def ask_behind(line: InvoiceLine, account: str, bill: Bill | None) -> Ask | None
     definition = meters.get(line.usage.meter) or default_meter(line.usage.meter)
     if line.usage.group:
         of_group = zip(definition.group_by, line.usage.group, strict=True)
-        wanted = tuple(MeterFilter(property=name, values=(value,)) for name, value in of_group)
+        # A property that an event lacks is in a group of its own, which no filter can ask for.
+        wanted = tuple(MeterFilter(property=name, values=(value,)) for name, value in of_group if value)
         definition = replace(definition, filters=(*definition.filters, *wanted), group_by=())
     return Ask(
         account=account,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from commands.clock import load_clock, move_clock
 from consumers.due_work import PAGE_JOBS, ProjectionsBehind, wait_until_read, work_off
-from consumers.job_batches import BATCH_HANDLERS
+from consumers.job_batches import CLOCK_HANDLERS
 from consumers.jobs import NO_PROGRESS, SCHEDULER, UNAVAILABLE, Halt, Job, Settled
 from consumers.leader import Leader, lock_key
 from ledger.errors import Unavailable
@@ -62,7 +62,7 @@ class ClockMove:
         context: Context,
         wall: datetime,
         *,
-        handlers: Mapping[str, Handler] = BATCH_HANDLERS,
+        handlers: Mapping[str, Handler] = CLOCK_HANDLERS,
         page_jobs: int = PAGE_JOBS,
     ) -> None:
         """Take who asks for it, in which book, and what the wall's clock says."""

@@ -12,6 +12,8 @@ from consumers.jobs import (
     UNAVAILABLE,
     Settled,
     advance_job,
+    after_advance,
+    after_settling,
     next_of_invoice,
     next_of_subscription,
     one_by_one,
@@ -39,7 +41,7 @@ logger = logging.getLogger("daybook.schedule")
 
 def together(
     many: Callable[[Sequence[Context], Sequence[str]], Done[list[Outcome[Any]]]],
-    follows: Callable[[Job, Any], Iterable[Job]],
+    follows: Callable[[Context, Any], Iterable[Job]],
     command: Command,
 ) -> Handler:
     """Make a handler that does jobs by the hundred; where that fails as a whole, it does them one by one."""
@@ -58,35 +60,44 @@ def together(
                     logger.warning("%d jobs are done one by one: %s", len(chunk), describe(error))
                 yield from alone(chunk, context_of)
             else:
-                yield from (_settled(*one, follows) for one in zip(chunk, outcomes, strict=True))
+                told = zip(chunk, contexts, outcomes, strict=True)
+                yield from (_settled(*one, follows) for one in told)
 
     return handle
 
 
-def _settled(job: Job, outcome: Outcome[Any], follows: Callable[[Job, Any], Iterable[Job]]) -> Settled:
+def _settled(
+    job: Job, context: Context, outcome: Outcome[Any], follows: Callable[[Context, Any], Iterable[Job]]
+) -> Settled:
     if outcome.refusal is None:
-        return Settled(job, follows=tuple(follows(job, outcome.result)))
+        return Settled(job, follows=tuple(follows(context, outcome.result)))
     if isinstance(outcome.refusal, OVERTAKEN):
         # Somebody else did it, or ended what it was due of, and the projection has not read that yet.
         return Settled(job)
     return Settled(job, outcome.refusal.code, str(outcome.refusal))
 
 
-def after_advance(job: Job, billed: Billed) -> Iterator[Job]:
-    """Give what is due next because a subscription was advanced."""
+def _soon_after_advance(context: Context, billed: Billed) -> Iterator[Job]:
+    """Give what is due next of the subscription and its invoice; the rest is found in rows in its time."""
     assert billed.subscription.state is not None, "what was advanced is there"
-    yield from next_of_subscription(job.book, billed.subscription.state)
+    yield from next_of_subscription(context.book, billed.subscription.state)
     if billed.invoice is not None and billed.invoice.state is not None:
-        yield from next_of_invoice(job.book, billed.invoice.state)
+        yield from next_of_invoice(context.book, billed.invoice.state)
 
 
-def after_settling(job: Job, invoice: Stream[Invoice]) -> Iterator[Job]:
-    """Give what is due next because a draft was settled."""
+def _soon_after_settling(context: Context, invoice: Stream[Invoice]) -> Iterator[Job]:
     if invoice.state is not None:
-        yield from next_of_invoice(job.book, invoice.state)
+        yield from next_of_invoice(context.book, invoice.state)
 
 
+# For a book whose time passes: notices and steps are due days later, so nobody need be told of them.
 BATCH_HANDLERS: Final[Mapping[str, Handler]] = {
+    **HANDLERS,
+    due.SUBSCRIPTION: together(advance_many, _soon_after_advance, advance_job),
+    due.INVOICE: together(settle_many, _soon_after_settling, settle_job),
+}
+# For a book that is taken through months in one go: all that follows stands in its place among what is due.
+CLOCK_HANDLERS: Final[Mapping[str, Handler]] = {
     **HANDLERS,
     due.SUBSCRIPTION: together(advance_many, after_advance, advance_job),
     due.INVOICE: together(settle_many, after_settling, settle_job),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from commands.context import Context
+    from commands.subscriptions import Billed
+    from ledger.streams.base import Stream
     from ledger.streams.invoice import Invoice
     from ledger.streams.subscription import Subscription
 
@@ -124,9 +126,13 @@ def settled(job: Job, context: Context, command: Command) -> Settled:
 
 def advance_job(context: Context, job: Job) -> Iterator[Job]:
     """Do what is due next of a subscription."""
-    billed = advance_subscription(context, job.subject).result
+    return after_advance(context, advance_subscription(context, job.subject).result)
+
+
+def after_advance(context: Context, billed: Billed) -> Iterator[Job]:
+    """Give all that is due next because a subscription was advanced."""
     assert billed.subscription.state is not None, "what was advanced is there"
-    yield from next_of_subscription(job.book, billed.subscription.state)
+    yield from next_of_subscription(context.book, billed.subscription.state)
     yield from next_of_notice(context, billed.subscription.state)
     if billed.invoice is not None and billed.invoice.state is not None:
         yield from next_of_issued(context, billed.invoice.state)
@@ -134,9 +140,13 @@ def advance_job(context: Context, job: Job) -> Iterator[Job]:
 
 def settle_job(context: Context, job: Job) -> Iterator[Job]:
     """Finalize a draft whose grace is over."""
-    settled_draft = settle_draft(context, job.subject).result
-    if settled_draft.state is not None:
-        yield from next_of_issued(context, settled_draft.state)
+    return after_settling(context, settle_draft(context, job.subject).result)
+
+
+def after_settling(context: Context, invoice: Stream[Invoice]) -> Iterator[Job]:
+    """Give all that is due next because a draft was settled."""
+    if invoice.state is not None:
+        yield from next_of_issued(context, invoice.state)
 
 
 def _dun(context: Context, job: Job) -> Iterator[Job]:

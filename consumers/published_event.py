@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from ledger.events.api_key import ApiKeyIssued
+from ledger.events.coupon import CouponRedeemed
 from ledger.events.journal import JournalEntryPosted
 from ledger.identifiers import public_id
 
@@ -144,6 +145,9 @@ def outgoing(row: LogRow, epoch: Epoch) -> Outgoing:
 
 def _account_of(topic: str, data: msgspec.Raw) -> str | None:
     """Name the account an event is about, as timelines do; none for an entry that is about several."""
+    if topic == CouponRedeemed.topic:
+        # It is about the coupon; the subscription tells its account of it.
+        return None
     if topic == JournalEntryPosted.topic:
         entry = _read_entry(data)
         accounts = {posting.account for posting in entry.postings} - {None}

@@ -154,7 +154,8 @@ def _of_subscription(row: DueRow | None, event: SubscriptionEvent, recorded: Rec
     next_at = None if row is None else row.next_at
     match event:
         case SubscriptionStarted():
-            due_at = next_at = event.starts_at
+            # Who was billed elsewhere until later begins here only then.
+            due_at = next_at = max(event.starts_at, event.billed_through or event.starts_at)
         case PeriodOpened():
             due_at = next_at = event.ends_at
         case SubscriptionPaused():

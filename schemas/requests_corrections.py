@@ -55,13 +55,14 @@ class NewUsageCorrection(Strict):
 
 
 class NewUsageCorrections(Strict):
-    """Corrections, all or none, and why; in a preview they are not made."""
+    """Corrections, all or none, and why; in a preview, or without a commit, they are not made."""
 
     corrections = fields.List(
         fields.Nested(NewUsageCorrection), required=True, validate=validate.Length(min=1, max=MAX_CORRECTIONS)
     )
     reason = Text(MAX_REASON_CHARACTERS, required=True)
     preview = TrueOrFalse(load_default=False)
+    commit = TrueOrFalse(load_default=True)
 
 
 class UsageCorrectionsQuery(Strict):

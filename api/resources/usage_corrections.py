@@ -62,7 +62,7 @@ def correct(call: Call) -> Response:
     """Void or replace usage events, or show what that would do."""
     wishes, reason = requests_corrections.read_corrections(request.get_data(cache=True)), call.body["reason"]
     context, named = call.context(), _subscriptions(call)
-    if call.body["preview"] or call.query["preview"] == "true":
+    if call.body["preview"] or not call.body["commit"] or call.query["preview"] == "true":
         return answer(_view(preview_corrections(context, wishes, reason, named), None))
     slot = call.slot
     if slot is not None:

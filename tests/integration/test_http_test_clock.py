@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from consumers.clock_moves import clock_lock
-from consumers.job_batches import BATCH_HANDLERS
+from consumers.job_batches import CLOCK_HANDLERS
 from consumers.jobs import Job, Settled
 from consumers.leader import Leader
 from ledger.identifiers import stream_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 BEGIN = datetime(2020, 1, 31, 12, tzinfo=UTC)
 PATH = "/v1/test-clock"
-ADVANCE = BATCH_HANDLERS["subscription"]
+ADVANCE = CLOCK_HANDLERS["subscription"]
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_what_is_refused_is_told_and_does_not_stop_the_clock(world: HttpWorld) -
             else:
                 yield from ADVANCE([job], context_of)
 
-    with patch.dict(BATCH_HANDLERS, {"subscription": handle}):
+    with patch.dict(CLOCK_HANDLERS, {"subscription": handle}):
         answered = moved(operator, BEGIN + 95 * DAY)
     assert answered["jobs"] == 3
     assert answered["refused"] == [
@@ -263,7 +263,7 @@ def test_a_job_that_is_done_and_due_all_the_same_is_told_once(world: HttpWorld) 
             context_of(job)
             yield Settled(job)
 
-    with patch.dict(BATCH_HANDLERS, {"subscription": nothing}):
+    with patch.dict(CLOCK_HANDLERS, {"subscription": nothing}):
         answered = moved(operator, BEGIN + 95 * DAY)
     assert (answered["jobs"], [one["code"] for one in answered["refused"]]) == (0, ["no_progress"])
 
@@ -280,7 +280,7 @@ def test_a_call_that_is_cut_short_says_where_the_clock_stands_and_the_next_goes_
             else:
                 yield from ADVANCE([job], context_of)
 
-    with patch.dict(BATCH_HANDLERS, {"subscription": failing}):
+    with patch.dict(CLOCK_HANDLERS, {"subscription": failing}):
         problem = refused(put(operator, BEGIN + 366 * DAY), 503, "unavailable")
     assert "the clock stands at 2020-03-31T12:00:00Z" in problem["detail"]
     assert ok(operator.get(PATH))["now"] == "2020-03-31T12:00:00Z"

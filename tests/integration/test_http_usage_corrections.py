@@ -11,10 +11,12 @@ import pytest
 
 from commands.context import Context
 from commands.explaining import recompute
+from commands.log import set_event_aside
 from ledger.errors import Unavailable
 from ledger.events import Actor
 from ledger.identifiers import stream_of
 from projections.scanned import ScannedUsage
+from tests.acme import at_once
 from tests.integration.http_world import Caller, http_world, ok, position_of, refused
 from tests.integration.schedule_world import following
 
@@ -579,6 +581,17 @@ def test_usage_of_another_book_is_not_there(world: HttpWorld) -> None:
         refused(other.post(PATH, body), 422, "corrections_refused")
 
 
+def test_an_event_that_was_set_aside_is_in_no_figure_to_be_corrected(database: Database) -> None:
+    with http_world(database) as world:
+        with following(database):
+            seller = Seller(world)
+        seller.use("e0", "5")
+        set_event_aside(seller.context(), world.log.head(), "no projection can take it")
+        body = {"corrections": [void("e0")], "reason": "a test"}
+        problem = refused(seller.operator.post(PATH, body), 422, "corrections_refused")
+        assert "set aside" in problem["errors"]["corrections.0.id"][0]
+
+
 # -- told twice, and at the same time ---------------------------------------------------------------------
 
 
@@ -597,12 +610,32 @@ def test_a_request_that_is_sent_again_gets_the_same_answer(world: HttpWorld) -> 
     assert "Daybook-Position" not in anew.headers
 
 
+def test_of_those_who_correct_an_event_at_once_each_finds_what_the_one_before_made_of_it(
+    world: HttpWorld,
+) -> None:
+    seller = Seller(world)
+    seller.use("e0", "5")
+    callers = [Caller(world.client.application.test_client(), seller.operator.secret) for _ in range(6)]
+    body = {"corrections": [void("e0")], "reason": "a test"}
+    answers = [ok(one) for one in at_once(lambda caller: caller.post(PATH, body), callers)]
+    assert sorted(one["corrections"][0]["changed"] for one in answers) == [False] * 5 + [True]
+    quantities = list(range(6, 12))
+    replies = at_once(
+        lambda pair: pair[0].post(PATH, {"corrections": [replaced("e0", pair[1])], "reason": "another test"}),
+        list(zip(callers, quantities, strict=True)),
+    )
+    made = sorted((ok(one)["corrections"][0] for one in replies), key=lambda one: int(one["position"]))
+    assert sorted(int(one["becomes"]["quantity"]) for one in made) == quantities
+    assert [one["was"] for one in made] == [None, *(one["becomes"] for one in made[:-1])]
+
+
 def test_the_query_asks_for_a_preview_too(world: HttpWorld) -> None:
     seller = Seller(world)
     seller.use("e0", "5")
     head = world.log.head()
     body = {"corrections": [void("e0")], "reason": "a test"}
     assert ok(seller.operator.post(f"{PATH}?preview=true", body))["preview"] is True
+    assert ok(seller.operator.post(PATH, {**body, "commit": False}))["preview"] is True
     assert world.log.head() == head
 
 

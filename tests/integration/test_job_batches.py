@@ -15,7 +15,7 @@ from commands import billing_batch
 from commands.subscriptions import advance_subscription
 from consumers import job_batches
 from consumers.job_batches import BATCH_HANDLERS
-from consumers.jobs import advance_job
+from consumers.jobs import advance_job, after_advance
 from ledger.errors import Conflict
 from ledger.events.invoice import InvoiceDrafted, InvoiceFinalized
 from ledger.streams.subscribing import NothingDue
@@ -122,7 +122,7 @@ def test_where_a_batch_fails_as_a_whole_its_jobs_are_done_one_by_one(
         message = "nothing fits together today"
         raise Conflict(message)
 
-    handler = job_batches.together(fails, job_batches.after_advance, advance_job)  # type: ignore[arg-type]
+    handler = job_batches.together(fails, after_advance, advance_job)  # type: ignore[arg-type]
     monkeypatch.setattr(job_batches, "BATCH_HANDLERS", {**BATCH_HANDLERS, "subscription": handler})
     scheduler = world.scheduler(job_batches.BATCH_HANDLERS)
     assert scheduler.leader.take()
