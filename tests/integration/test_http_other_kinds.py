@@ -20,24 +20,37 @@ if TYPE_CHECKING:
 
 PREFIXES = {
     "account": "acc",
+    "coupon": "coup",
+    "credit_note": "cn",
     "invoice": "inv",
     "key": "key",
+    "meter": "meter",
     "plan": "plan",
     "principal": "prn",
+    "product": "prod",
     "subscription": "sub",
+    "tax_rate": "tax",
 }
 # What a route's body needs, so that the id is what it is refused for.
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /v1/accounts/{account}": {"name": "Ada"},
     "PATCH /v1/keys/{key}": {"status": "suspended"},
+    "POST /v1/accounts/{account}/credit-grants": {"amount": 1, "currency": "USD", "kind": "paid"},
+    "POST /v1/accounts/{account}/credits": {"amount": 1, "currency": "USD", "reason": "an outage"},
+    "POST /v1/invoices/{invoice}/credit-notes": {"amount": 1},
+    "POST /v1/invoices/{invoice}/lines": {"lines": [{"description": "Advice", "amount": 100}]},
     "POST /v1/invoices/{invoice}/payments": {"amount": 1, "currency": "USD", "method": "bank_transfer"},
+    "POST /v1/plans/{plan}/prices": {"currency": "USD", "interval": "month", "amount": 100},
+    "POST /v1/subscriptions/{subscription}/coupons": {"coupon": "HELLO"},
+    "POST /v1/tax-rates/{tax_rate}/versions": {"percent": "7"},
 }
 TAKES_A_PLAN = {
     "POST /v1/accounts/{account}/subscriptions",
     "POST /v1/subscriptions/{subscription}/change",
+    "POST /v1/subscriptions/{subscription}/items",
 }
-# What is named by a place in the log or the feed, or found in a table of its own.
-ELSEWHERE = {"dead_letter", "endpoint", "position", "run"}
+# What is named by a place in the log or the feed, is found in a table of its own, or within another thing.
+ELSEWHERE = {"billing_entity", "dead_letter", "endpoint", "grant", "item", "line", "position", "run"}
 
 load()
 
